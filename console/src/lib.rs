@@ -1,1 +1,4 @@
-//! Gatehouse console.
+//! Gatehouse console: set-up, composition, HTTP and WebSocket.
+
+pub mod cli;
+pub mod provision;

@@ -1,0 +1,138 @@
+//! What is left running of a PostgreSQL on a data directory: its pid file and its processes.
+//!
+//! A kill -9 of this program or of the postmaster leaves `postmaster.pid` behind, perhaps with processes that still
+//! write. Removing the file while any of them lives would let two servers write the same files, so the processes are
+//! looked for first: every process of a PostgreSQL has its data directory as working directory.
+
+use rustix::process::{Pid, Signal, kill_process};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How often a process that should end is looked at.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// The lines of `postmaster.pid` that matter here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct PidFile {
+    pub(super) pid: i32,
+    /// `starting`, `ready`, `stopping`, `standby`; empty when that line is not written yet.
+    pub(super) status: String,
+}
+
+impl PidFile {
+    /// Reads `<pgdata>/postmaster.pid`; none when it is missing or not written yet.
+    pub(super) fn read(pgdata: &Path) -> Option<Self> {
+        Self::parse(&std::fs::read_to_string(pgdata.join("postmaster.pid")).ok()?)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut lines = text.lines();
+        // A standalone backend writes its own id negated.
+        let pid = lines.next()?.trim().parse::<i32>().ok()?.checked_abs().filter(|pid| *pid > 0)?;
+        Some(Self { pid, status: lines.nth(6).unwrap_or_default().trim().to_owned() })
+    }
+}
+
+/// The processes whose working directory is `pgdata`.
+pub(super) fn processes_in(pgdata: &Path) -> Vec<i32> {
+    let Ok(pgdata) = pgdata.canonicalize() else { return Vec::new() };
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries
+        .filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok())
+        .filter(|pid| std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == pgdata))
+        .filter(|pid| std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|c| c.starts_with("postgres")))
+        .collect()
+}
+
+/// Ends what still runs on `pgdata` and removes a stale pid file. Says what was found.
+pub(super) fn clear(pgdata: &Path) -> Result<Cleared, i32> {
+    let file = PidFile::read(pgdata);
+    let running = processes_in(pgdata);
+    if running.is_empty() {
+        if file.is_none() {
+            return Ok(Cleared::Nothing);
+        }
+        let _ = std::fs::remove_file(pgdata.join("postmaster.pid"));
+        return Ok(Cleared::StaleFile);
+    }
+    match file.map(|f| f.pid).filter(|pid| running.contains(pid)) {
+        Some(postmaster) => stop(pgdata, postmaster)?,
+        // The postmaster is gone; its backends notice within moments.
+        None => {
+            if !gone_within(pgdata, Duration::from_secs(5)) {
+                signal_all(pgdata, Signal::QUIT);
+                if !gone_within(pgdata, Duration::from_secs(5)) {
+                    return Err(processes_in(pgdata).first().copied().unwrap_or_default());
+                }
+            }
+        }
+    }
+    let _ = std::fs::remove_file(pgdata.join("postmaster.pid"));
+    Ok(Cleared::Survivor)
+}
+
+/// What [`clear`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cleared {
+    Nothing,
+    /// A pid file without processes.
+    StaleFile,
+    /// A server or backends of one, ended now.
+    Survivor,
+}
+
+/// Ends a postmaster: fast, then immediately, which recovery at the next start makes good.
+pub(super) fn stop(pgdata: &Path, postmaster: i32) -> Result<(), i32> {
+    for (signal, patience) in [(Signal::INT, Duration::from_secs(30)), (Signal::QUIT, Duration::from_secs(10))] {
+        if let Some(pid) = Pid::from_raw(postmaster) {
+            let _ = kill_process(pid, signal);
+        }
+        if gone_within(pgdata, patience) {
+            return Ok(());
+        }
+    }
+    Err(postmaster)
+}
+
+fn signal_all(pgdata: &Path, signal: Signal) {
+    for pid in processes_in(pgdata).into_iter().filter_map(Pid::from_raw) {
+        let _ = kill_process(pid, signal);
+    }
+}
+
+fn gone_within(pgdata: &Path, patience: Duration) -> bool {
+    let began = Instant::now();
+    while !processes_in(pgdata).is_empty() {
+        if began.elapsed() > patience {
+            return false;
+        }
+        std::thread::sleep(LOOK);
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pid_file_is_read_in_every_state_it_is_written() {
+        let ready = "4711\n/data/pg\n1763924000\n5432\n/data/run\n\n  12345   678\nready   \n";
+        assert_eq!(PidFile::parse(ready), Some(PidFile { pid: 4711, status: "ready".into() }));
+        assert_eq!(PidFile::parse("4711\n/data/pg\n"), Some(PidFile { pid: 4711, status: String::new() }));
+        assert_eq!(PidFile::parse("-12\n"), Some(PidFile { pid: 12, status: String::new() }));
+        for nothing in ["", "\n", "x\n", "0\n", "99999999999\n"] {
+            assert_eq!(PidFile::parse(nothing), None, "{nothing:?}");
+        }
+    }
+
+    #[test]
+    fn a_pid_file_without_processes_is_removed_even_when_its_number_lives_again() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(clear(dir.path()), Ok(Cleared::Nothing));
+        // This test's own process: alive, and no postgres.
+        std::fs::write(dir.path().join("postmaster.pid"), format!("{}\n", std::process::id())).unwrap();
+        assert_eq!(clear(dir.path()), Ok(Cleared::StaleFile));
+        assert!(!dir.path().join("postmaster.pid").exists());
+    }
+}
