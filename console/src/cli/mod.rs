@@ -1,8 +1,14 @@
 //! The command line: one file per command, each a function from its arguments to an exit code.
 
+mod bench;
 mod check;
+mod eval;
 mod models;
+mod openapi;
+mod play;
+mod serve;
 mod setup;
+mod validate;
 
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -10,20 +16,34 @@ use std::process::ExitCode;
 
 /// Watches, opens and records a compound: doors, gates, cameras, alarms.
 #[derive(Debug, Parser)]
-#[command(name = "gatehouse", version, about)]
+#[command(name = "gatehouse", version, about, args_conflicts_with_subcommands = true)]
 struct Arguments {
     #[command(subcommand)]
-    verb: Verb,
+    verb: Option<Verb>,
+    #[command(flatten)]
+    serve: serve::Serve,
 }
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Runs the product (the default): the simulated compound, or the site of `--config`.
+    Serve(serve::Serve),
     /// Provides what the program needs: PostgreSQL, ONNX Runtime, the models, the demo's photographs.
     Setup(DataDir),
     /// Prints what is there, its version and licence, and what to do about what is not.
     Check(check::Check),
     /// Lists the models: role, source, licence, tensors, sha256.
     Models(models::Models),
+    /// Plays a story in the running compound: fire, car_known, resident_face, …
+    Play(play::Play),
+    /// Checks a site's definition and says what is wrong, field by field.
+    Validate(validate::Validate),
+    /// Measures recognition on labelled pictures.
+    Eval(eval::Eval),
+    /// Measures the product and prints figures.
+    Bench(bench::Bench),
+    /// Prints the description of the REST interface.
+    Openapi,
 }
 
 /// The data directory, on every command that has one.
@@ -35,6 +55,11 @@ pub struct DataDir {
 }
 
 impl DataDir {
+    /// The directory named on the command line or by the environment.
+    pub fn named(&self) -> Option<PathBuf> {
+        self.data.clone()
+    }
+
     /// The directory named, or the default one.
     pub fn path(&self) -> PathBuf {
         self.data.clone().unwrap_or_else(crate::provision::default_data_dir)
@@ -43,11 +68,31 @@ impl DataDir {
 
 /// Parses the arguments and does what they say.
 pub fn run() -> ExitCode {
-    match Arguments::parse().verb {
+    let arguments = Arguments::parse();
+    log_to_stderr();
+    // Two TLS providers are linked; without a choice rustls panics at its first use.
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        tracing::debug!("A TLS provider was chosen already");
+    }
+    match arguments.verb.unwrap_or(Verb::Serve(arguments.serve)) {
+        Verb::Serve(serve) => serve.run(),
+        Verb::Play(play) => play.run(),
+        Verb::Validate(validate) => validate.run(),
+        Verb::Eval(eval) => eval.run(),
+        Verb::Bench(bench) => bench.run(),
+        Verb::Openapi => openapi::run(),
         Verb::Setup(data) => setup::run(&data.path()),
         Verb::Check(check) => check.run(),
         Verb::Models(models) => models.run(),
     }
+}
+
+/// Logs go to standard error; `RUST_LOG` chooses how much.
+fn log_to_stderr() {
+    use tracing_subscriber::EnvFilter;
+    let usual = "info,sqlx=warn,mqtt5=error,rumqttc=error,retina=warn,ort=warn";
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
+    tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(std::io::stderr).init();
 }
 
 /// Prints to standard output; a closed pipe (`gatehouse check | head`) is a quiet end.

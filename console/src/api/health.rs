@@ -1,0 +1,244 @@
+//! The system's health: what an engineer looks at first.
+
+use crate::app::App;
+use crate::error::ApiError;
+use axum::Json;
+use axum::extract::State;
+use gatehouse_actors::views::{ActorHealth, DatabaseHealth, IngressHealth};
+use jiff::Timestamp;
+use serde::Serialize;
+use std::sync::Arc;
+use std::time::Duration;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// How often followers of the topic `health` are told.
+const PERIOD: Duration = Duration::from_secs(5);
+
+/// The whole picture.
+#[derive(Serialize, ToSchema)]
+pub struct Health {
+    /// When this run began.
+    #[schema(value_type = String)]
+    pub since: Timestamp,
+    /// Version of the program.
+    pub version: String,
+    /// The store.
+    pub database: DatabaseHealth,
+    /// The embedded broker.
+    pub broker: BrokerHealth,
+    /// Resident memory of the program, MB.
+    pub memory_mb: f64,
+    /// Processor time of the program since the last look, percent of one core.
+    pub cpu_percent: f64,
+    /// The data directory's disk.
+    pub disk: DiskHealth,
+    /// Every actor.
+    pub actors: Vec<ActorHealth>,
+    /// Every way in.
+    pub ingress: Vec<IngressHealth>,
+    /// Every camera.
+    pub cameras: Vec<CameraHealth>,
+    /// Recognition.
+    pub recognition: RecognitionHealth,
+}
+
+/// The embedded broker.
+#[derive(Default, Serialize, ToSchema)]
+pub struct BrokerHealth {
+    /// Where it listens; empty when an external broker is used.
+    pub listen: String,
+    /// Connected clients.
+    pub clients: u64,
+    /// Messages taken.
+    pub messages_in: u64,
+    /// Connections that did not speak MQTT, wrong passwords, refused topics.
+    pub refused: u64,
+}
+
+/// The data directory's disk.
+#[derive(Serialize, ToSchema)]
+pub struct DiskHealth {
+    /// The data directory.
+    pub path: String,
+    /// Free, GB.
+    pub free_gb: f64,
+    /// Used, percent.
+    pub used_percent: f64,
+}
+
+/// One camera's stream.
+#[derive(Serialize, ToSchema)]
+pub struct CameraHealth {
+    /// Device.
+    pub id: Uuid,
+    /// Its key.
+    pub key: String,
+    /// Whether frames arrive.
+    pub live: bool,
+    /// Why not.
+    pub reason: String,
+    /// Frames per second.
+    pub fps: f32,
+    /// Kilobits per second.
+    pub kbps: f32,
+    /// RFC 6381 codec.
+    pub codec: String,
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// Browsers watching.
+    pub viewers: u32,
+    /// Whether it is being recorded.
+    pub recording: bool,
+    /// Reconnections.
+    pub restarts: u64,
+    /// When the last frame came.
+    #[schema(value_type = Option<String>)]
+    pub last_frame_at: Option<Timestamp>,
+    /// Errors by name.
+    pub errors: std::collections::BTreeMap<String, u64>,
+}
+
+/// Recognition.
+#[derive(Default, Serialize, ToSchema)]
+pub struct RecognitionHealth {
+    /// Whether it runs.
+    pub running: bool,
+    /// Plate frame, median ms.
+    pub plates_ms_p50: f64,
+    /// Face frame, median ms.
+    pub faces_ms_p50: f64,
+    /// Frames analysed.
+    pub frames: u64,
+    /// Frames dropped because a newer one came.
+    pub dropped: u64,
+}
+
+/// The system's health now.
+#[utoipa::path(get, path = "/api/health", responses((status = 200, body = Health)))]
+pub async fn show(State(app): State<Arc<App>>) -> Result<Json<Health>, ApiError> {
+    Ok(Json(look(&app).await))
+}
+
+/// Tells the followers of the topic `health` every five seconds.
+pub async fn publish(app: Arc<App>) {
+    let Some(topic) = app.feed().topics().get("health").cloned() else { return };
+    let mut tick = tokio::time::interval(PERIOD);
+    loop {
+        tick.tick().await;
+        topic.state_of(&look(&app).await);
+    }
+}
+
+async fn look(app: &App) -> Health {
+    let database = app.system().database().await.unwrap_or_else(|error| DatabaseHealth {
+        version: error.to_string(),
+        timescale: false,
+        size_mb: 0.0,
+        up: false,
+    });
+    let broker = app.broker().map_or_else(BrokerHealth::default, |broker| {
+        let stats = broker.stats();
+        BrokerHealth {
+            listen: broker.addr().to_string(),
+            clients: stats.clients as u64,
+            messages_in: stats.messages_in,
+            refused: stats.refused_logins + stats.refused_topics + stats.garbage + stats.refused_connections,
+        }
+    });
+    Health {
+        since: app.system().since(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        database,
+        broker,
+        memory_mb: resident_mb(),
+        cpu_percent: app.cpu().percent(),
+        disk: disk(app.data()),
+        actors: app.system().actors(),
+        ingress: app.system().ingress(),
+        cameras: cameras(app),
+        recognition: recognition(app),
+    }
+}
+
+fn cameras(app: &App) -> Vec<CameraHealth> {
+    let statuses = app.vision().map(|vision| vision.statuses()).unwrap_or_default();
+    statuses
+        .into_iter()
+        .map(|status| CameraHealth {
+            id: status.id.0,
+            key: status.key.to_string(),
+            live: status.live,
+            reason: status.reason,
+            fps: status.fps,
+            kbps: status.kbps,
+            codec: status.codec,
+            width: status.width,
+            height: status.height,
+            viewers: status.viewers,
+            recording: status.recording,
+            restarts: status.restarts,
+            last_frame_at: status.last_frame_at,
+            errors: status.errors.into_iter().map(|(code, count)| (code.to_owned(), count)).collect(),
+        })
+        .collect()
+}
+
+fn recognition(app: &App) -> RecognitionHealth {
+    let Some(vision) = app.vision() else { return RecognitionHealth::default() };
+    let figures = vision.figures();
+    RecognitionHealth {
+        running: app.recognizer().is_some(),
+        plates_ms_p50: figures.plates_ms_p50.into(),
+        faces_ms_p50: figures.faces_ms_p50.into(),
+        frames: figures.frames,
+        dropped: figures.dropped,
+    }
+}
+
+/// Resident memory of this process, MB.
+pub fn resident_mb() -> f64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: f64 = statm.split_whitespace().nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0.0);
+    pages * rustix::param::page_size() as f64 / 1e6
+}
+
+fn disk(path: &std::path::Path) -> DiskHealth {
+    let (free, total) = rustix::fs::statvfs(path)
+        .map(|stat| ((stat.f_bavail * stat.f_frsize) as f64, (stat.f_blocks * stat.f_frsize) as f64))
+        .unwrap_or((0.0, 0.0));
+    let used_percent = if total > 0.0 { 100.0 * (1.0 - free / total) } else { 0.0 };
+    DiskHealth { path: path.display().to_string(), free_gb: free / 1e9, used_percent }
+}
+
+/// Processor time of this process, between one look and the next.
+pub struct Cpu(std::sync::Mutex<(std::time::Instant, f64, f64)>);
+
+impl Cpu {
+    /// Starts counting.
+    pub fn start() -> Self {
+        Self(std::sync::Mutex::new((std::time::Instant::now(), cpu_seconds(), 0.0)))
+    }
+
+    /// Percent of one core since the last look; looks less than a second apart give the same answer.
+    pub fn percent(&self) -> f64 {
+        let mut last = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let elapsed = last.0.elapsed().as_secs_f64();
+        if elapsed >= 1.0 {
+            let now = cpu_seconds();
+            *last = (std::time::Instant::now(), now, 100.0 * (now - last.1) / elapsed);
+        }
+        last.2
+    }
+}
+
+/// Processor time of this process so far, user and system, seconds.
+pub fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The second field may hold spaces: count from its closing bracket. Fields 14 and 15 are ticks of 1/100 s.
+    let after = stat.rsplit_once(')').map(|(_, rest)| rest).unwrap_or_default();
+    let ticks: f64 = after.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
+    ticks / rustix::param::clock_ticks_per_second() as f64
+}

@@ -1,0 +1,18 @@
+//! The REST interface: one file per word, with its handlers and the types it sends.
+//!
+//! The browser's types are generated from these through `openapi.json`.
+
+pub mod access;
+pub mod alarm;
+pub mod audit;
+mod csv;
+pub mod demo;
+pub mod device;
+pub mod event;
+pub mod health;
+pub mod passage;
+pub mod people;
+pub mod place;
+pub mod session;
+pub mod user;
+pub mod work_order;

@@ -1,0 +1,280 @@
+//! The only place that knows every crate: configuration → store → actors → adapters → vision → HTTP.
+
+use crate::app::{App, Parts};
+use crate::clips;
+use crate::config::Config;
+use crate::demo::Demo;
+use crate::provision::{self, Cluster, ClusterOptions, InstanceLock, Progress, Provided, Provision};
+use crate::secrets::{self, Secrets};
+use crate::{auth, routes, site};
+use anyhow::{Context, bail};
+use axum::serve::ListenerExt;
+use gatehouse_actors::{Change, System, SystemConfig, staff};
+use gatehouse_adapters::mqtt::broker::{Broker, BrokerConfig, User};
+use gatehouse_adapters::mqtt::{self, MqttConfig};
+use gatehouse_core::id::DeviceId;
+use gatehouse_core::site::Site;
+use gatehouse_vision::recognizer::Recognizer;
+use gatehouse_vision::{Retention, Vision, VisionConfig};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// Commands waiting for the broker's client; a command that finds no room fails and says so.
+const DOWNLINKS: usize = 1024;
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The data directory.
+    pub data: PathBuf,
+    /// The machine's configuration; the demo's when there is no file.
+    pub config: Config,
+    /// Whether the simulated compound runs.
+    pub demo: bool,
+    /// Whether the demo's timetable plays stories by itself.
+    pub auto: bool,
+}
+
+/// The running product.
+pub struct Running {
+    /// The console's shared state.
+    pub app: Arc<App>,
+    /// Where the console listens.
+    pub address: SocketAddr,
+    /// The first administrator's password, when this start made the account.
+    pub first_password: Option<String>,
+    /// The authorisation table.
+    pub table: Vec<crate::router::Route>,
+    stop: CancellationToken,
+    server: tokio::task::JoinHandle<()>,
+    cluster: Option<Arc<Cluster>>,
+    _lock: InstanceLock,
+}
+
+/// Brings everything up, in order.
+pub async fn start(options: Options, progress: &mut (dyn Progress + Send)) -> anyhow::Result<Running> {
+    let Options { data, config, demo, auto } = options;
+    let provision = Provision::new(&data);
+    let provided = tokio::task::block_in_place(|| provision.ensure_all(progress))?;
+    let lock = InstanceLock::acquire(&data)?;
+    let secrets = Secrets::open(&data)?;
+
+    let (cluster, pool) = open_database(&config, &data, &provided).await?;
+    let definition = if demo { site::demo()? } else { site::read(config.site.as_deref())? };
+
+    // A listener that cannot be had stops the start before anything runs.
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .map_err(|error| anyhow::anyhow!(provision::explain_bind_error(&config.listen.to_string(), &error)))?;
+    let address = listener.local_addr()?;
+
+    let stop = CancellationToken::new();
+    let (downlink_tx, downlink_rx) = mpsc::channel(DOWNLINKS);
+    let (bookmarks, waiting) = clips::queue();
+    let mut system_config = SystemConfig::new(pool.clone(), downlink_tx);
+    system_config.site = Some(definition.clone());
+    system_config.video = Arc::new(bookmarks);
+    system_config.master_key = secrets.key("master-key")?;
+    let system = System::start(system_config).await.context("starting the actors")?;
+
+    let (broker, mqtt_config) = open_broker(&config, &definition, &secrets).await?;
+    tokio::spawn({
+        let (intake, stop) = (system.intake(), stop.clone());
+        async move {
+            if let Err(error) = mqtt::run(mqtt_config, intake, downlink_rx, stop).await {
+                tracing::error!(%error, "MQTT adapter ended: devices cannot be heard until the next start");
+            }
+        }
+    });
+
+    let demo = match (demo, &broker) {
+        (true, Some(broker)) => Some(Demo::start(&definition, broker.addr(), &provided, &secrets, auto).await?),
+        (true, None) => bail!("the demo needs the embedded broker: remove broker.external from the configuration"),
+        (false, _) => None,
+    };
+    let (vision, recognizer) = open_vision(&config, &data, &provided, &definition, demo.as_ref(), &system)?;
+    tokio::spawn(waiting.serve(system.clone(), vision.clone()));
+    tokio::spawn(look_when_a_car_waits(system.clone(), vision.clone(), definition.clone()));
+
+    let first_password = first_admin(&pool, &system).await?;
+    let app = App::new(Parts {
+        system,
+        pool,
+        vision: Some(vision.clone()),
+        recognizer: recognizer.clone(),
+        broker,
+        demo,
+        listen: address,
+        origins: config.origins.clone(),
+        data,
+    });
+    if let Some(recognizer) = recognizer {
+        crate::gallery::enrol_demo_faces(&app, &recognizer).await?;
+        tokio::spawn(crate::gallery::follow(app.system().clone(), vision));
+    }
+    tokio::spawn(crate::api::health::publish(app.clone()));
+    let (router, table) = routes::build(app.clone());
+    let server = tokio::spawn(serve(listener, router, stop.clone()));
+    Ok(Running { app, address, first_password, table, stop, server, cluster, _lock: lock })
+}
+
+impl Running {
+    /// Stops everything in order: pages, devices, video, actors, database.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.app.stop().await;
+        self.server.abort();
+        self.app.pool().close().await;
+        if let Some(cluster) = self.cluster {
+            if let Err(error) = cluster.stop().await {
+                tracing::warn!(%error, "PostgreSQL did not stop cleanly: it recovers at the next start");
+            }
+        }
+    }
+}
+
+async fn open_database(config: &Config, data: &Path, provided: &Provided) -> anyhow::Result<(Option<Arc<Cluster>>, sqlx::PgPool)> {
+    let options = sqlx::postgres::PgPoolOptions::new().max_connections(16);
+    if let Some(file) = &config.database.url_file {
+        let url = std::fs::read_to_string(file).with_context(|| format!("database.url_file {}", file.display()))?;
+        let pool = options.connect(url.trim()).await.context("connecting to the database that database.url_file names")?;
+        return Ok((None, pool));
+    }
+    let cluster = Arc::new(Cluster::start(&provided.postgres, data, ClusterOptions::default()).await?);
+    cluster.create_database("gatehouse").await?;
+    let pool = options.connect_with(cluster.options("gatehouse")).await.context("connecting to the private PostgreSQL")?;
+    cluster.supervise();
+    Ok((Some(cluster), pool))
+}
+
+/// Starts the embedded broker with an account per native device, or names the external one.
+async fn open_broker(config: &Config, site: &Site, secrets: &Secrets) -> anyhow::Result<(Option<Broker>, MqttConfig)> {
+    let native: Vec<_> = site.devices.iter().filter(|device| site::speaks_mqtt(device)).collect();
+    let devices: Vec<_> = native.iter().map(|device| device.key.clone()).collect();
+    let ours = |host: String, port: u16, user: String, password: String| MqttConfig {
+        host,
+        port,
+        user,
+        password,
+        client_id: "gatehouse".to_owned(),
+        tls: None,
+        discovery: true,
+        devices: devices.clone(),
+    };
+    if let Some(external) = &config.broker.external {
+        let (host, port) = external.rsplit_once(':').context("broker.external must be host:port, e.g. broker.lan:1883")?;
+        let port = port.parse().context("broker.external: the port is not a number")?;
+        let password = config.broker.password_file.as_deref().map(secrets::password_file).transpose()?.unwrap_or_default();
+        return Ok((None, ours(host.to_owned(), port, config.broker.user.clone(), password)));
+    }
+    let password = secrets.password("mqtt-gatehouse")?;
+    let mut users = vec![User::server("gatehouse", &password)];
+    for device in native {
+        let (name, password) = site::account(device, secrets)?;
+        users.push(User::device(&device.key, &password).named(&name));
+    }
+    for user in &config.broker.users {
+        let password = secrets::password_file(&user.password_file)?;
+        users.push(User::integrator(&user.name, &password, user.topics.clone(), user.topics.clone()));
+    }
+    let listen = config.broker.listen;
+    let broker = Broker::start(BrokerConfig { listen, users, ..BrokerConfig::default() }).await?;
+    let address = broker.addr();
+    Ok((Some(broker), ours(address.ip().to_string(), address.port(), "gatehouse".to_owned(), password)))
+}
+
+fn open_vision(
+    config: &Config,
+    data: &Path,
+    provided: &Provided,
+    site: &Site,
+    demo: Option<&Demo>,
+    system: &System,
+) -> anyhow::Result<(Vision, Option<Arc<Recognizer>>)> {
+    let mut vision = VisionConfig::new(data);
+    vision.retention = Retention {
+        days: config.recording.days,
+        max_bytes: Some(u64::from(config.recording.max_gb) * 1_000_000_000),
+        ..Retention::default()
+    };
+    vision.cameras = site::cameras(site, demo)?;
+    let recognizer = if config.recognition.enabled {
+        vision.runtime = Some(provided.runtime.clone());
+        Some(Arc::new(Recognizer::open(&provided.runtime).context("opening the recognition models")?))
+    } else {
+        None
+    };
+    // Vision's threads hand over without waiting; the actors' side is bounded and says when it is full.
+    let handle = tokio::runtime::Handle::current();
+    let sink = {
+        let system = system.clone();
+        Arc::new(move |observation| {
+            let system = system.clone();
+            handle.spawn(async move {
+                if let Err(refused) = system.observe(observation).await {
+                    tracing::warn!(%refused, "Observation was not taken");
+                }
+            });
+        })
+    };
+    let errors = {
+        let intake = system.intake();
+        Arc::new(move |code: &'static str, sentence: &str| intake.undecodable(code, sentence))
+    };
+    let vision = Vision::start(vision, sink, errors).context("starting video")?;
+    Ok((vision, recognizer))
+}
+
+/// Looks at a lane's plate camera at full rate while its loop feels a car.
+async fn look_when_a_car_waits(system: System, vision: Vision, site: Site) {
+    let lanes: BTreeMap<DeviceId, DeviceId> =
+        site.lanes.iter().map(|lane| (lane.barrier.id(), lane.camera.id())).collect();
+    let mut changes = system.changes();
+    loop {
+        match changes.recv().await {
+            Ok(Change::Event(event)) => {
+                let occupied = event.code == "point_changed"
+                    && event.params.get("point").is_some_and(|point| point.as_word() == Some("loop"))
+                    && event.params.get("value").is_some_and(|value| value.as_bool() == Some(true));
+                if let Some(camera) = event.device.filter(|_| occupied).and_then(|device| lanes.get(&device)) {
+                    vision.trigger(*camera);
+                }
+            }
+            Ok(_) | Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}
+            Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
+        }
+    }
+}
+
+/// Makes the first administrator when there is no account at all; gives the password, which is stored nowhere.
+async fn first_admin(pool: &sqlx::PgPool, system: &System) -> anyhow::Result<Option<String>> {
+    if staff::users_count(pool).await? > 0 {
+        return Ok(None);
+    }
+    let password = first_password();
+    let hash = auth::hash_in_background(password.clone()).await.map_err(|error| anyhow::anyhow!(error.code().to_owned()))?;
+    staff::user_create(pool, "admin", "admin", &hash, system.now()).await?;
+    Ok(Some(password))
+}
+
+/// Sixteen letters and digits that are not mistaken for each other: 79 bits.
+fn first_password() -> String {
+    const LETTERS: &[u8] = b"abcdefghjkmnpqrstuvwxyz23456789";
+    (0..16).map(|_| char::from(LETTERS[rand::random_range(0..LETTERS.len())])).collect()
+}
+
+async fn serve(listener: TcpListener, router: axum::Router, stop: CancellationToken) {
+    let listener = listener.tap_io(|stream| {
+        // A lost option costs latency, not correctness.
+        let _ = stream.set_nodelay(true);
+    });
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await {
+        tracing::error!(%error, "The console's listener ended");
+    }
+}

@@ -1,0 +1,240 @@
+//! `gatehouse.toml`: the machine's facts. Unknown keys are errors; every key has a default, except in a list you begin.
+//!
+//! The site's facts (doors, cameras, people) are in the file that `site` names. Secrets are given by file, never inline.
+
+use serde::Deserialize;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+/// The machine's configuration.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where the console listens.
+    pub listen: SocketAddr,
+    /// Where everything is kept; `--data` and `GATEHOUSE_DATA` win over it.
+    pub data: Option<PathBuf>,
+    /// The site's definition, relative to this file.
+    pub site: Option<PathBuf>,
+    /// Store.
+    pub database: Database,
+    /// MQTT.
+    pub broker: Broker,
+    /// Recordings.
+    pub recording: Recording,
+    /// Recognition.
+    pub recognition: Recognition,
+    /// TLS of the console.
+    pub tls: Option<Tls>,
+    /// Names by which browsers may reach the console besides the listening address, e.g. `https://gate.example`.
+    pub origins: Vec<String>,
+}
+
+/// Store: the private PostgreSQL unless a URL is given.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Database {
+    /// File holding the URL of an external PostgreSQL 14 or later, `postgres://user:password@host/database`.
+    pub url_file: Option<PathBuf>,
+}
+
+/// MQTT: the embedded broker unless an external one is named.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Broker {
+    /// Where the embedded broker listens.
+    pub listen: SocketAddr,
+    /// An external broker instead: `host:port`.
+    pub external: Option<String>,
+    /// Account at the external broker.
+    pub user: String,
+    /// File with its password.
+    pub password_file: Option<PathBuf>,
+    /// Further accounts of the embedded broker: gateways and sensors that do not speak the native topics.
+    pub users: Vec<BrokerUser>,
+}
+
+/// An account of the embedded broker.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BrokerUser {
+    /// User name.
+    pub name: String,
+    /// File with the password; made with a random one when it does not exist.
+    pub password_file: PathBuf,
+    /// Topic filters it may publish and subscribe to, e.g. `zigbee2mqtt/#`.
+    pub topics: Vec<String>,
+}
+
+/// Recordings.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Recording {
+    /// Keep for so many days.
+    pub days: u32,
+    /// Keep at most so many gigabytes in all.
+    pub max_gb: u32,
+}
+
+/// Recognition.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Recognition {
+    /// Whether plates and faces are read at all.
+    pub enabled: bool,
+}
+
+/// TLS of the console, in PEM files.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// Certificate chain.
+    pub cert: PathBuf,
+    /// Private key.
+    pub key: PathBuf,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080),
+            data: None,
+            site: None,
+            database: Database::default(),
+            broker: Broker::default(),
+            recording: Recording::default(),
+            recognition: Recognition::default(),
+            tls: None,
+            origins: Vec::new(),
+        }
+    }
+}
+
+impl Default for Broker {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1883),
+            external: None,
+            user: String::new(),
+            password_file: None,
+            users: Vec::new(),
+        }
+    }
+}
+
+impl Default for Recording {
+    fn default() -> Self {
+        Self { days: 7, max_gb: 20 }
+    }
+}
+
+impl Default for Recognition {
+    fn default() -> Self {
+        Self { enabled: true }
+    }
+}
+
+/// A configuration that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {path}: {error}; check the path and its permissions")]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The file does not fit.
+    #[error("{path}: {error}")]
+    Parse {
+        /// Which file.
+        path: PathBuf,
+        /// Line, column and field.
+        error: Box<toml::de::Error>,
+    },
+    /// A value does not fit.
+    #[error("{path}: {field}: {problem}")]
+    Value {
+        /// Which file.
+        path: PathBuf,
+        /// Which key.
+        field: &'static str,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+}
+
+impl Config {
+    /// Reads and checks a file; relative paths in it are relative to its folder.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text =
+            std::fs::read_to_string(path).map_err(|error| ConfigError::Read { path: path.to_owned(), error })?;
+        let mut config: Config =
+            toml::from_str(&text).map_err(|error| ConfigError::Parse { path: path.to_owned(), error: Box::new(error) })?;
+        let base = path.parent().unwrap_or(Path::new(".")).to_owned();
+        let mut resolve = |p: &mut PathBuf| *p = base.join(&*p);
+        config.site.iter_mut().for_each(&mut resolve);
+        config.data.iter_mut().for_each(&mut resolve);
+        config.database.url_file.iter_mut().for_each(&mut resolve);
+        config.broker.password_file.iter_mut().for_each(&mut resolve);
+        config.broker.users.iter_mut().for_each(|user| resolve(&mut user.password_file));
+        if let Some(tls) = &mut config.tls {
+            resolve(&mut tls.cert);
+            resolve(&mut tls.key);
+        }
+        config.check(path)?;
+        Ok(config)
+    }
+
+    fn check(&self, path: &Path) -> Result<(), ConfigError> {
+        let wrong = |field, problem: &str| ConfigError::Value { path: path.to_owned(), field, problem: problem.to_owned() };
+        if self.site.is_none() {
+            return Err(wrong("site", "name the file that describes the site, e.g. site = \"site.toml\""));
+        }
+        if !self.listen.ip().is_loopback() && self.tls.is_none() {
+            return Err(wrong(
+                "listen",
+                "an address that others can reach needs [tls] with cert and key, or listen on 127.0.0.1 behind a proxy that has TLS",
+            ));
+        }
+        if self.recording.days == 0 || self.recording.max_gb == 0 {
+            return Err(wrong("recording", "days and max_gb must be at least 1"));
+        }
+        if let Some(user) = self.broker.users.iter().find(|user| user.topics.is_empty()) {
+            return Err(wrong("broker.users.topics", &format!("user {:?} may use no topic: list its topic filters", user.name)));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Config, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("gatehouse.toml");
+        std::fs::write(&path, text).unwrap();
+        Config::read(&path).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_line() {
+        let error = read("site = \"site.toml\"\nlissten = \"127.0.0.1:1\"\n").unwrap_err();
+        assert!(error.contains("lissten") && error.contains("line 2"), "{error}");
+    }
+
+    #[test]
+    fn an_open_listener_without_tls_is_refused_with_the_remedy() {
+        let error = read("site = \"site.toml\"\nlisten = \"0.0.0.0:8080\"\n").unwrap_err();
+        assert!(error.contains("listen") && error.contains("[tls]"), "{error}");
+        assert!(read("site = \"site.toml\"\nlisten = \"127.0.0.1:8080\"\n").is_ok());
+    }
+
+    #[test]
+    fn relative_paths_start_at_the_file() {
+        let config = read("site = \"sub/site.toml\"\n").unwrap();
+        assert!(config.site.unwrap().is_absolute());
+    }
+}

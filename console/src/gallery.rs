@@ -1,0 +1,49 @@
+//! Keeps vision's gallery of faces in step with the people who consented.
+
+use crate::app::App;
+use gatehouse_actors::{FaceInput, System};
+use gatehouse_vision::Vision;
+use gatehouse_vision::enrol;
+use gatehouse_vision::recognizer::Recognizer;
+use std::sync::Arc;
+
+/// What the demo's residents are said to have agreed to: their pictures are free portraits, not people of this site.
+const DEMO_CONSENT: &str = "Demo: a freely licensed portrait; see LICENCES.txt in the demo's folder.";
+
+/// Gives vision the gallery now and after every change.
+pub async fn follow(system: System, vision: Vision) {
+    let mut changed = system.gallery_changed();
+    loop {
+        match system.gallery().await {
+            Ok(gallery) => vision.set_gallery(enrol::gallery(
+                gallery.faces.into_iter().map(|face| (face.person, face.template, face.model)),
+            )),
+            Err(error) => tracing::error!(%error, "Faces could not be read from the store: the doors keep the last gallery"),
+        }
+        if changed.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Enrols the demo's residents from the demo's photographs, as the console would, unless they are enrolled.
+pub async fn enrol_demo_faces(app: &App, recognizer: &Arc<Recognizer>) -> anyhow::Result<()> {
+    let Some(demo) = app.demo() else { return Ok(()) };
+    for (name, photos) in demo.residents() {
+        let people = app.system().people(&name, 2).await?;
+        let Some(person) = people.into_iter().find(|person| person.name == name && !person.face.enrolled) else { continue };
+        let recognizer = recognizer.clone();
+        let templates = tokio::task::spawn_blocking(move || {
+            photos.iter().map(|photo| enrol::template(&recognizer, &std::fs::read(photo)?).map_err(anyhow::Error::from)).collect::<anyhow::Result<Vec<_>>>()
+        })
+        .await??;
+        let input = FaceInput {
+            templates,
+            model: enrol::MODEL.to_owned(),
+            consent_text: DEMO_CONSENT.to_owned(),
+            channel: "demo".to_owned(),
+        };
+        app.system().face_add(person.id, input, "demo").await?;
+    }
+    Ok(())
+}

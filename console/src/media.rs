@@ -1,0 +1,169 @@
+//! Pictures, clips and live video: media go from the vision pipeline to the browser without passing any mailbox.
+
+use crate::app::App;
+use crate::error::ApiError;
+use crate::extract::At;
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
+use axum::extract::{Extension, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytes::{Bytes, BytesMut};
+use futures_util::{SinkExt, StreamExt};
+use gatehouse_core::id::{ClipId, DeviceId, PictureId};
+use gatehouse_vision::{Delivery, SnapshotError, Vision};
+use std::sync::Arc;
+
+/// `GET /ws/video/{id}`: one camera's access units, as the camera sent them.
+pub async fn live(
+    State(app): State<Arc<App>>,
+    Extension(who): Extension<crate::auth::SignedIn>,
+    At(id): At<DeviceId>,
+    upgrade: WebSocketUpgrade,
+) -> Result<Response, ApiError> {
+    let hub = vision(&app)?.hub(id).ok_or_else(|| ApiError::not_found("camera"))?;
+    let ended = who.ended.clone();
+    // A tile never sends more than a close.
+    Ok(upgrade.max_message_size(1024).on_upgrade(async move |socket| stream(socket, hub.watch(), ended).await))
+}
+
+async fn stream(socket: WebSocket, mut viewer: gatehouse_vision::Viewer, ended: tokio_util::sync::CancellationToken) {
+    let (mut sink, mut incoming) = socket.split();
+    loop {
+        tokio::select! {
+            delivery = viewer.next() => {
+                let message = match delivery {
+                    None => break,
+                    Some(Delivery::Config(config)) => Message::Text(config.wire_json().into()),
+                    Some(Delivery::Lost(loss)) => Message::Text(loss.wire_json().into()),
+                    Some(Delivery::Unit { unit, skipped }) => {
+                        let header = unit.wire_header(skipped);
+                        let mut frame = BytesMut::with_capacity(header.len() + unit.data.len());
+                        frame.extend_from_slice(&header);
+                        frame.extend_from_slice(&unit.data);
+                        Message::Binary(frame.freeze())
+                    }
+                };
+                if sink.send(message).await.is_err() {
+                    return;
+                }
+            }
+            () = ended.cancelled() => break,
+            message = incoming.next() => match message {
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                Some(Ok(_)) => {}
+            },
+        }
+    }
+    // The browser may be gone already.
+    let _ = sink.send(Message::Close(Some(CloseFrame { code: 1001, reason: "camera removed or signed out".into() }))).await;
+}
+
+/// `GET /api/cameras/{id}/snapshot.jpg`: the newest picture of a camera.
+pub async fn snapshot(State(app): State<Arc<App>>, At(id): At<DeviceId>) -> Result<Response, ApiError> {
+    match vision(&app)?.snapshot_jpeg(id).await {
+        Ok(jpeg) => Ok(([(header::CONTENT_TYPE, "image/jpeg"), (header::CACHE_CONTROL, "no-store")], jpeg).into_response()),
+        Err(SnapshotError::UnknownCamera { .. }) => Err(ApiError::not_found("camera")),
+        Err(error) => Err(ApiError::unavailable("no_picture", error.to_string())),
+    }
+}
+
+/// `GET /api/pictures/{id}.jpg`: the picture of an observation.
+pub async fn picture(State(app): State<Arc<App>>, At(file): At<String>) -> Result<Response, ApiError> {
+    let id: PictureId =
+        file.strip_suffix(".jpg").and_then(|id| id.parse().ok()).ok_or_else(|| ApiError::not_found("picture"))?;
+    for path in app.picture_paths(id) {
+        if let Ok(jpeg) = tokio::fs::read(&path).await {
+            return Ok(([(header::CONTENT_TYPE, "image/jpeg"), (header::CACHE_CONTROL, "private, max-age=86400")], jpeg)
+                .into_response());
+        }
+    }
+    Err(ApiError::not_found("picture"))
+}
+
+/// `GET /api/clips/{id}.mp4`: the recording around an alarm, exact to the frame; answers range requests so players can seek.
+pub async fn clip(
+    State(app): State<Arc<App>>,
+    At(file): At<String>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let id: ClipId = file.strip_suffix(".mp4").and_then(|id| id.parse().ok()).ok_or_else(|| ApiError::not_found("clip"))?;
+    let row = app.clip(id).await?.ok_or_else(|| ApiError::not_found("clip"))?;
+    let clip = vision(&app)?
+        .clip(row.camera, row.from, row.to)
+        .await
+        .map_err(|error| ApiError::unavailable("clip_not_there", error.to_string()).remedy("try again in a few seconds"))?;
+    let mut response = ranged(clip.mp4, &headers);
+    let out = response.headers_mut();
+    out.insert(header::CONTENT_TYPE, HeaderValue::from_static("video/mp4"));
+    out.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Ok(name) = HeaderValue::from_str(&format!("inline; filename=\"{id}.mp4\"")) {
+        out.insert(header::CONTENT_DISPOSITION, name);
+    }
+    Ok(response)
+}
+
+/// Answers with the whole body or the one range asked for (RFC 9110 §14; several ranges get the whole).
+fn ranged(body: Bytes, headers: &HeaderMap) -> Response {
+    let total = body.len();
+    let asked = headers.get(header::RANGE).and_then(|value| value.to_str().ok()).and_then(|text| range(text, total));
+    let mut response = match asked {
+        None => body.into_response(),
+        Some(Err(())) => {
+            let mut response = StatusCode::RANGE_NOT_SATISFIABLE.into_response();
+            if let Ok(value) = HeaderValue::from_str(&format!("bytes */{total}")) {
+                response.headers_mut().insert(header::CONTENT_RANGE, value);
+            }
+            response
+        }
+        Some(Ok((from, to))) => {
+            let mut response = (StatusCode::PARTIAL_CONTENT, body.slice(from..to)).into_response();
+            if let Ok(value) = HeaderValue::from_str(&format!("bytes {from}-{}/{total}", to - 1)) {
+                response.headers_mut().insert(header::CONTENT_RANGE, value);
+            }
+            response
+        }
+    };
+    response.headers_mut().insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    response
+}
+
+/// Reads `bytes=a-b`, `bytes=a-` and `bytes=-n`: start and end (exclusive) within `total`; an error when nothing is left.
+fn range(text: &str, total: usize) -> Option<Result<(usize, usize), ()>> {
+    let (first, last) = text.strip_prefix("bytes=")?.split_once('-')?;
+    let (from, to) = match (first.parse::<usize>(), last.parse::<usize>()) {
+        (Ok(from), Ok(last)) => (from, last.saturating_add(1).min(total)),
+        (Ok(from), Err(_)) if last.is_empty() => (from, total),
+        (Err(_), Ok(count)) if first.is_empty() => (total.saturating_sub(count), total),
+        (Ok(_) | Err(_), Ok(_) | Err(_)) => return None,
+    };
+    Some(if from < to { Ok((from, to)) } else { Err(()) })
+}
+
+fn vision(app: &App) -> Result<&Vision, ApiError> {
+    app.vision().ok_or_else(|| ApiError::unavailable("no_video", "this site has no cameras"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn ranges_as_browsers_ask_for_them() {
+        assert_eq!(range("bytes=0-", 10), Some(Ok((0, 10))));
+        assert_eq!(range("bytes=2-3", 10), Some(Ok((2, 4))));
+        assert_eq!(range("bytes=-4", 10), Some(Ok((6, 10))));
+        assert_eq!(range("bytes=5-999", 10), Some(Ok((5, 10))));
+        assert_eq!(range("bytes=10-", 10), Some(Err(())));
+        assert_eq!(range("bytes=1-2,4-5", 10), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_range_stays_within_the_body(text in "bytes=[0-9]{0,25}-[0-9]{0,25}", total in 0usize..1000) {
+            if let Some(Ok((from, to))) = range(&text, total) {
+                prop_assert!(from < to && to <= total);
+            }
+        }
+    }
+}

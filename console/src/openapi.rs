@@ -1,0 +1,43 @@
+//! The interface's description, from the handlers; the browser's types are generated from it.
+
+use crate::api;
+use axum::Json;
+use utoipa::OpenApi;
+
+/// The whole REST interface.
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Gatehouse", description = "REST interface of the Gatehouse console."),
+    paths(
+        api::session::sign_in, api::session::show, api::session::sign_out, api::session::change_password,
+        api::place::list,
+        api::device::list, api::device::command, api::device::list_commands, api::device::show_command,
+        api::alarm::list, api::alarm::show, api::alarm::acknowledge, api::alarm::shelve, api::alarm::unshelve,
+        api::alarm::comment, api::alarm::open_work_order, api::alarm::step,
+        api::event::list, api::event::export,
+        api::passage::list, api::passage::export, api::passage::decide,
+        api::access::list, api::access::levels,
+        api::people::list, api::people::show, api::people::create, api::people::update, api::people::delete,
+        api::people::add_credential, api::people::remove_credential, api::people::undo_credential,
+        api::people::add_face, api::people::delete_face,
+        api::work_order::list, api::work_order::create, api::work_order::transition,
+        api::health::show,
+        api::user::list, api::user::create, api::user::update,
+        api::audit::list,
+        api::demo::stories, api::demo::play,
+    ),
+    components(schemas(crate::error::ErrorEnvelope))
+)]
+pub struct Description;
+
+/// `GET /api/openapi.json`.
+pub async fn serve() -> Json<utoipa::openapi::OpenApi> {
+    Json(Description::openapi())
+}
+
+/// The description as committed: pretty JSON, a line feed at the end.
+pub fn text() -> String {
+    let mut text = Description::openapi().to_pretty_json().expect("a description of strings and maps serialises");
+    text.push('\n');
+    text
+}

@@ -1,0 +1,93 @@
+//! The authorisation table: every route, the permission it needs, its handler.
+
+use crate::app::App;
+use crate::auth::SignedIn;
+use crate::rbac::Permission as P;
+use crate::router::{Route, Routes};
+use crate::ws::session::Connection;
+use crate::{api, dist, media};
+use axum::Router;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::{DefaultBodyLimit, Extension, State};
+use axum::http::Method;
+use axum::response::Response;
+use std::sync::Arc;
+
+/// Photographs of a face enrolment, all together, bytes.
+const PHOTOS_LIMIT: usize = 25 * 1024 * 1024;
+
+/// The console's router, and the table it was made from.
+pub fn build(app: Arc<App>) -> (Router, Vec<Route>) {
+    const GET: Method = Method::GET;
+    const POST: Method = Method::POST;
+    const PUT: Method = Method::PUT;
+    const DELETE: Method = Method::DELETE;
+    Routes::new(app)
+        .add(GET, "/", P::Public, dist::index)
+        .add(GET, "/{*path}", P::Public, dist::asset)
+        .add(GET, "/api/openapi.json", P::Public, crate::openapi::serve)
+        .add(POST, "/api/session", P::Public, api::session::sign_in)
+        .add(GET, "/api/session", P::Session, api::session::show)
+        .add(DELETE, "/api/session", P::Session, api::session::sign_out)
+        .add(POST, "/api/session/password", P::Session, api::session::change_password)
+        .add(GET, "/api/places", P::DeviceRead, api::place::list)
+        .add(GET, "/api/devices", P::DeviceRead, api::device::list)
+        .add(POST, "/api/devices/{id}/commands", P::DeviceCommand, api::device::command)
+        .add(GET, "/api/commands", P::DeviceRead, api::device::list_commands)
+        .add(GET, "/api/commands/{id}", P::DeviceRead, api::device::show_command)
+        .add(GET, "/api/alarms", P::AlarmRead, api::alarm::list)
+        .add(GET, "/api/alarms/{id}", P::AlarmRead, api::alarm::show)
+        .add(POST, "/api/alarms/{id}/ack", P::AlarmHandle, api::alarm::acknowledge)
+        .add(POST, "/api/alarms/{id}/shelve", P::AlarmHandle, api::alarm::shelve)
+        .add(POST, "/api/alarms/{id}/unshelve", P::AlarmHandle, api::alarm::unshelve)
+        .add(POST, "/api/alarms/{id}/comment", P::AlarmHandle, api::alarm::comment)
+        .add(POST, "/api/alarms/{id}/work-order", P::AlarmHandle, api::alarm::open_work_order)
+        .add(POST, "/api/alarms/{id}/steps/{step}", P::AlarmHandle, api::alarm::step)
+        .add(GET, "/api/events", P::DeviceRead, api::event::list)
+        .add(GET, "/api/events.csv", P::DeviceRead, api::event::export)
+        .add(GET, "/api/passages", P::AccessRead, api::passage::list)
+        .add(GET, "/api/passages.csv", P::AccessRead, api::passage::export)
+        .add(POST, "/api/passages/{id}/decision", P::AccessDecide, api::passage::decide)
+        .add(GET, "/api/access", P::AccessRead, api::access::list)
+        .add(GET, "/api/levels", P::PeopleRead, api::access::levels)
+        .add(GET, "/api/people", P::PeopleRead, api::people::list)
+        .add(POST, "/api/people", P::PeopleWrite, api::people::create)
+        .add(GET, "/api/people/{id}", P::PeopleRead, api::people::show)
+        .add(PUT, "/api/people/{id}", P::PeopleWrite, api::people::update)
+        .add(DELETE, "/api/people/{id}", P::PeopleWrite, api::people::delete)
+        .add(POST, "/api/people/{id}/credentials", P::PeopleWrite, api::people::add_credential)
+        .add(DELETE, "/api/credentials/{id}", P::PeopleWrite, api::people::remove_credential)
+        .add(POST, "/api/credentials/{id}/undo", P::PeopleWrite, api::people::undo_credential)
+        .add_limited(POST, "/api/people/{id}/face", P::PeopleWrite, api::people::add_face, DefaultBodyLimit::max(PHOTOS_LIMIT))
+        .add(DELETE, "/api/people/{id}/face", P::PeopleWrite, api::people::delete_face)
+        .add(GET, "/api/work-orders", P::WorkOrderRead, api::work_order::list)
+        .add(POST, "/api/work-orders", P::WorkOrderWrite, api::work_order::create)
+        .add(POST, "/api/work-orders/{id}/state", P::WorkOrderWrite, api::work_order::transition)
+        .add(GET, "/api/health", P::HealthRead, api::health::show)
+        .add(GET, "/api/users", P::UserManage, api::user::list)
+        .add(POST, "/api/users", P::UserManage, api::user::create)
+        .add(PUT, "/api/users/{id}", P::UserManage, api::user::update)
+        .add(GET, "/api/audit", P::AuditRead, api::audit::list)
+        .add(GET, "/api/demo/stories", P::DemoPlay, api::demo::stories)
+        .add(POST, "/api/demo/play", P::DemoPlay, api::demo::play)
+        // Shows the data directory's control token instead of a session.
+        .add(POST, "/api/demo/control", P::Public, api::demo::play_by_token)
+        .add(GET, "/api/cameras/{id}/snapshot.jpg", P::VideoRead, media::snapshot)
+        .add(GET, "/api/pictures/{file}", P::AccessRead, media::picture)
+        .add(GET, "/api/clips/{file}", P::VideoRead, media::clip)
+        .add(GET, "/ws", P::Session, live)
+        .add(GET, "/ws/video/{id}", P::VideoRead, media::live)
+        .finish()
+}
+
+/// `GET /ws`: the live feed.
+async fn live(State(app): State<Arc<App>>, Extension(who): Extension<SignedIn>, upgrade: WebSocketUpgrade) -> Response {
+    let connection = Connection {
+        topics: app.feed().topics(),
+        epoch: app.feed().epoch(),
+        user: who.name,
+        role: who.role,
+        ended: who.ended,
+    };
+    upgrade.max_message_size(16 * 1024).on_upgrade(move |socket| connection.run(socket))
+}

@@ -1,0 +1,5 @@
+//! The live feed: one WebSocket per page, topics with sequence numbers, snapshots and replay.
+
+pub mod protocol;
+pub mod session;
+pub mod topic;

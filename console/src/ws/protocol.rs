@@ -1,0 +1,103 @@
+//! The frozen wire types of the live feed, version 1. `tests/it/wire` pins their bytes.
+
+use serde::{Deserialize, Serialize};
+
+/// Version that the hello carries.
+pub const PROTO: u32 = 1;
+
+/// Seconds between heartbeats.
+pub const HEARTBEAT_S: u64 = 5;
+
+/// What a page says.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(tag = "t", rename_all = "snake_case")]
+pub enum ClientMessage {
+    /// Follow a topic, from where an earlier subscription ended when `from` is given.
+    Sub {
+        /// Chosen by the page; the answers carry it.
+        id: u32,
+        /// Which topic.
+        topic: String,
+        /// Last position seen.
+        from: Option<Position>,
+    },
+    /// Stop following.
+    Unsub {
+        /// The subscription.
+        id: u32,
+    },
+}
+
+/// A position in a topic: sequence numbers count within an epoch, which is one run of the program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// The run of the program.
+    pub epoch: String,
+    /// Last sequence number seen.
+    pub seq: u64,
+}
+
+/// The first message of the server.
+#[derive(Debug, Clone, Serialize)]
+pub struct Hello<'a> {
+    /// Always `hello`.
+    pub t: &'static str,
+    /// [`PROTO`].
+    pub proto: u32,
+    /// Version of the program: a page of another build reloads itself.
+    pub build: &'a str,
+    /// The run of the program.
+    pub epoch: &'a str,
+    /// Who is signed in.
+    pub user: &'a str,
+    /// [`HEARTBEAT_S`].
+    pub hb: u64,
+}
+
+/// Puts the subscription's id in front of a message encoded once for all: `{"t":"delta","id":7,` + `"seq":…}`.
+pub fn addressed(kind: &str, id: u32, rest: &str) -> String {
+    format!("{{\"t\":\"{kind}\",\"id\":{id},{rest}")
+}
+
+/// A heartbeat with the server's clock, microseconds are not needed: RFC 3339.
+pub fn heartbeat(now: jiff::Timestamp) -> String {
+    format!("{{\"t\":\"hb\",\"ts\":\"{now}\"}}")
+}
+
+/// A subscription that cannot be: `unknown_topic`, `forbidden`, `malformed`, `too_many`.
+pub fn error(id: Option<u32>, code: &str) -> String {
+    match id {
+        Some(id) => format!("{{\"t\":\"err\",\"id\":{id},\"code\":\"{code}\"}}"),
+        None => format!("{{\"t\":\"err\",\"code\":\"{code}\"}}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_subscription_reads_as_written_by_the_page() {
+        let text = r#"{"t":"sub","id":3,"topic":"alarms","from":{"epoch":"e","seq":9}}"#;
+        let from = Some(Position { epoch: "e".into(), seq: 9 });
+        assert_eq!(
+            serde_json::from_str::<ClientMessage>(text).unwrap(),
+            ClientMessage::Sub { id: 3, topic: "alarms".into(), from }
+        );
+    }
+
+    #[test]
+    fn an_addressed_message_is_one_json_object() {
+        let text = addressed("delta", 7, r#""seq":1,"u":[]}"#);
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((value["t"].as_str(), value["id"].as_u64(), value["seq"].as_u64()), (Some("delta"), Some(7), Some(1)));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_message_or_an_error(text in ".{0,200}") {
+            let _ = serde_json::from_str::<ClientMessage>(&text);
+        }
+    }
+}
