@@ -85,7 +85,7 @@ fn candidates(search_path: Option<&OsStr>) -> Vec<PathBuf> {
                 Some((name.strip_prefix(prefix)?.parse().ok()?, e.path().join("bin")))
             })
             .collect();
-        versions.sort_by(|a, b| b.0.cmp(&a.0));
+        versions.sort_by_key(|v| std::cmp::Reverse(v.0));
         dirs.extend(versions.into_iter().map(|(_, dir)| dir));
     }
     if let Some(pg_config) = super::fetch::on_path("pg_config", search_path)

@@ -32,6 +32,10 @@ fn programs() -> PgPrograms {
     Provision::new(testkit::data_dir()).ensure_postgres(&mut Lines::stderr()).unwrap()
 }
 
+fn processes_in(pgdata: &Path) -> Vec<i32> {
+    postmaster::processes_in(pgdata, &Account::choose().unwrap())
+}
+
 async fn keep(cluster: &Cluster, word: &str) {
     let mut db = PgConnection::connect_with(&cluster.options("postgres")).await.unwrap();
     sqlx::query("create table if not exists kept (word text)").execute(&mut db).await.unwrap();
@@ -51,7 +55,7 @@ async fn shown(cluster: &Cluster, setting: &str) -> String {
 /// Waits for processes of `pgdata` to come to `none`, at most `seconds`.
 fn all_gone(pgdata: &Path, seconds: u64) -> bool {
     let began = Instant::now();
-    while !postmaster::processes_in(pgdata).is_empty() {
+    while !processes_in(pgdata).is_empty() {
         if began.elapsed() > Duration::from_secs(seconds) {
             return false;
         }
@@ -183,7 +187,7 @@ async fn a_start_at_once_after_kill_9_waits_for_the_old_server() {
 async fn a_server_that_outlived_its_program_is_stopped_and_replaced() {
     let ground = Ground::new();
     kill_a_program_that_runs_on(&ground.data(), false);
-    let survivors = postmaster::processes_in(&ground.data().join("pg"));
+    let survivors = processes_in(&ground.data().join("pg"));
     assert!(!survivors.is_empty(), "without the tether it lives on");
     let cluster = ground.start().await.unwrap();
     assert!(cluster.report().recovered);
