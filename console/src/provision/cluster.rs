@@ -354,7 +354,7 @@ impl Running {
         let pid = i32::try_from(self.server.id()).unwrap_or_default();
         if matches!(self.server.try_wait(), Ok(None)) {
             // The child is reaped while it is waited for: a zombie has no working directory, so it counts as gone.
-            postmaster::stop(&place.pgdata, pid)
+            postmaster::stop(&place.pgdata, &place.account, pid)
                 .map_err(|pid| ClusterError::Unstoppable { pid, path: place.pgdata.clone() })?;
         }
         let _ = self.server.wait();
@@ -458,7 +458,7 @@ impl Place {
     }
 
     fn clear(&self) -> Result<Cleared, ClusterError> {
-        let cleared = postmaster::clear(&self.pgdata)
+        let cleared = postmaster::clear(&self.pgdata, &self.account)
             .map_err(|pid| ClusterError::Unstoppable { pid, path: self.pgdata.clone() })?;
         match cleared {
             Cleared::Nothing => {}
@@ -544,8 +544,9 @@ impl Place {
         if !self.options.tether {
             return Ok(None);
         }
-        let script = "read -r _; kill -INT \"$1\" 2>/dev/null; [ -n \"$2\" ] || exit 0; \
-                      while kill -0 \"$1\" 2>/dev/null; do sleep 0.05; done; rm -rf -- \"$2\"";
+        // Gone is told by the working directory, which a process not yet reaped has no more.
+        let script = "read -r _; kill -INT \"$1\" 2>/dev/null; [ -n \"$2\" ] || exit 0; n=0; \
+                      while [ -d /proc/$1/cwd ] && [ $n -lt 600 ]; do sleep 0.05; n=$((n+1)); done; rm -rf -- \"$2\"";
         let mut command = Command::new("/bin/sh");
         self.account.wear(&mut command);
         command.current_dir("/").args(["-c", script, "gatehouse-tether", &server.to_string()]);
@@ -600,7 +601,7 @@ fn socket_dir(home: &Path) -> PathBuf {
 fn telling_line(text: &str) -> String {
     let lines = || text.lines().map(str::trim).filter(|l| !l.is_empty());
     let line =
-        lines().find(|l| ["FATAL:", "PANIC:", "error:"].iter().any(|s| l.contains(s))).or_else(|| lines().last());
+        lines().find(|l| ["FATAL:", "PANIC:", "error:"].iter().any(|s| l.contains(s))).or_else(|| lines().next_back());
     line.unwrap_or("it said nothing").trim_end_matches('.').to_owned()
 }
 

@@ -151,7 +151,7 @@ impl SetupError {
                 needed_mb: 1,
                 free_mb: super::space::free_bytes(path).unwrap_or(0) / 1_000_000,
             },
-            K::PermissionDenied | K::ReadOnlyFilesystem | K::NotADirectory => {
+            K::PermissionDenied | K::ReadOnlyFilesystem | K::NotADirectory | K::AlreadyExists => {
                 Self::NotWritable { path: path.to_path_buf(), reason: source.to_string() }
             }
             _ => Self::Io { path: path.to_path_buf(), source },

@@ -85,7 +85,7 @@ fn candidates(search_path: Option<&OsStr>) -> Vec<PathBuf> {
                 Some((name.strip_prefix(prefix)?.parse().ok()?, e.path().join("bin")))
             })
             .collect();
-        versions.sort_by(|a, b| b.0.cmp(&a.0));
+        versions.sort_by_key(|v| std::cmp::Reverse(v.0));
         dirs.extend(versions.into_iter().map(|(_, dir)| dir));
     }
     if let Some(pg_config) = super::fetch::on_path("pg_config", search_path)
@@ -169,12 +169,10 @@ mod tests {
 
     #[test]
     fn an_old_version_is_refused_with_its_number() {
-        use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().unwrap();
         for program in ["initdb", "pg_ctl", "postgres"] {
-            let file = dir.path().join(program);
-            std::fs::write(&file, "#!/bin/sh\necho 'postgres (PostgreSQL) 11.22'\n").unwrap();
-            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+            let text = "echo 'postgres (PostgreSQL) 11.22'";
+            crate::provision::testkit::script(&dir.path().join(program), text);
         }
         assert_eq!(inspect(dir.path(), Origin::Machine).unwrap_err(), "it is version 11.22");
     }

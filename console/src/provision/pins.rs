@@ -417,7 +417,7 @@ const WHITE_HOUSE: &str = "Official White House photograph by Pete Souza: a work
 pub const PHOTOGRAPHS: &[Photograph] = &[
     Photograph {
         file: "collins_1.png",
-        subject: "Eileen Collins, astronaut, 2005",
+        subject: "Eileen Collins, astronaut",
         licence: "NASA photograph, public domain.",
     },
     Photograph {

@@ -4,8 +4,10 @@
 //! write. Removing the file while any of them lives would let two servers write the same files, so the processes are
 //! looked for first: every process of a PostgreSQL has its data directory as working directory.
 
+use super::account::Account;
 use rustix::process::{Pid, Signal, kill_process};
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// How often a process that should end is looked at.
@@ -33,21 +35,49 @@ impl PidFile {
     }
 }
 
-/// The processes whose working directory is `pgdata`.
-pub(super) fn processes_in(pgdata: &Path) -> Vec<i32> {
+/// The processes of a PostgreSQL whose working directory is `pgdata`.
+///
+/// `account`: whose they are. Root without CAP_SYS_PTRACE (a container's root) may not read the working directory of
+/// another account's process, so that account itself is asked then.
+pub(super) fn processes_in(pgdata: &Path, account: &Account) -> Vec<i32> {
     let Ok(pgdata) = pgdata.canonicalize() else { return Vec::new() };
-    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries
-        .filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok())
-        .filter(|pid| std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == pgdata))
-        .filter(|pid| std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|c| c.starts_with("postgres")))
+    let (mut ours, mut hidden) = (Vec::new(), Vec::new());
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+        if !std::fs::read_to_string(entry.path().join("comm")).is_ok_and(|comm| comm.starts_with("postgres")) {
+            continue;
+        }
+        match std::fs::read_link(entry.path().join("cwd")) {
+            Ok(cwd) if cwd == pgdata => ours.push(pid),
+            Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied && account.other => hidden.push(pid),
+            // Elsewhere, gone by now, or waiting to be reaped.
+            _ => {}
+        }
+    }
+    if !hidden.is_empty() {
+        ours.extend(ask_the_account(&pgdata, account, &hidden));
+    }
+    ours
+}
+
+fn ask_the_account(pgdata: &Path, account: &Account, pids: &[i32]) -> Vec<i32> {
+    let script = "for pid do printf '%s %s\\n' \"$pid\" \"$(readlink /proc/$pid/cwd)\"; done";
+    let mut command = Command::new("/bin/sh");
+    account.wear(&mut command);
+    command.current_dir("/").args(["-c", script, "sh"]).args(pids.iter().map(i32::to_string));
+    let told = command.stderr(Stdio::null()).output().map(|o| o.stdout).unwrap_or_default();
+    String::from_utf8_lossy(&told)
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .filter(|(_, cwd)| Path::new(cwd) == pgdata)
+        .filter_map(|(pid, _)| pid.parse().ok())
         .collect()
 }
 
 /// Ends what still runs on `pgdata` and removes a stale pid file. Says what was found.
-pub(super) fn clear(pgdata: &Path) -> Result<Cleared, i32> {
+pub(super) fn clear(pgdata: &Path, account: &Account) -> Result<Cleared, i32> {
     let file = PidFile::read(pgdata);
-    let running = processes_in(pgdata);
+    let running = processes_in(pgdata, account);
     if running.is_empty() {
         if file.is_none() {
             return Ok(Cleared::Nothing);
@@ -56,13 +86,13 @@ pub(super) fn clear(pgdata: &Path) -> Result<Cleared, i32> {
         return Ok(Cleared::StaleFile);
     }
     match file.map(|f| f.pid).filter(|pid| running.contains(pid)) {
-        Some(postmaster) => stop(pgdata, postmaster)?,
+        Some(postmaster) => stop(pgdata, account, postmaster)?,
         // The postmaster is gone; its backends notice within moments.
         None => {
-            if !gone_within(pgdata, Duration::from_secs(5)) {
-                signal_all(pgdata, Signal::QUIT);
-                if !gone_within(pgdata, Duration::from_secs(5)) {
-                    return Err(processes_in(pgdata).first().copied().unwrap_or_default());
+            if !gone_within(pgdata, account, Duration::from_secs(5)) {
+                signal_all(pgdata, account, Signal::QUIT);
+                if !gone_within(pgdata, account, Duration::from_secs(5)) {
+                    return Err(processes_in(pgdata, account).first().copied().unwrap_or_default());
                 }
             }
         }
@@ -82,27 +112,27 @@ pub(super) enum Cleared {
 }
 
 /// Ends a postmaster: fast, then immediately, which recovery at the next start makes good.
-pub(super) fn stop(pgdata: &Path, postmaster: i32) -> Result<(), i32> {
+pub(super) fn stop(pgdata: &Path, account: &Account, postmaster: i32) -> Result<(), i32> {
     for (signal, patience) in [(Signal::INT, Duration::from_secs(30)), (Signal::QUIT, Duration::from_secs(10))] {
         if let Some(pid) = Pid::from_raw(postmaster) {
             let _ = kill_process(pid, signal);
         }
-        if gone_within(pgdata, patience) {
+        if gone_within(pgdata, account, patience) {
             return Ok(());
         }
     }
     Err(postmaster)
 }
 
-fn signal_all(pgdata: &Path, signal: Signal) {
-    for pid in processes_in(pgdata).into_iter().filter_map(Pid::from_raw) {
+fn signal_all(pgdata: &Path, account: &Account, signal: Signal) {
+    for pid in processes_in(pgdata, account).into_iter().filter_map(Pid::from_raw) {
         let _ = kill_process(pid, signal);
     }
 }
 
-fn gone_within(pgdata: &Path, patience: Duration) -> bool {
+fn gone_within(pgdata: &Path, account: &Account, patience: Duration) -> bool {
     let began = Instant::now();
-    while !processes_in(pgdata).is_empty() {
+    while !processes_in(pgdata, account).is_empty() {
         if began.elapsed() > patience {
             return false;
         }
@@ -129,10 +159,11 @@ mod tests {
     #[test]
     fn a_pid_file_without_processes_is_removed_even_when_its_number_lives_again() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(clear(dir.path()), Ok(Cleared::Nothing));
+        let me = Account::choose().unwrap();
+        assert_eq!(clear(dir.path(), &me), Ok(Cleared::Nothing));
         // This test's own process: alive, and no postgres.
         std::fs::write(dir.path().join("postmaster.pid"), format!("{}\n", std::process::id())).unwrap();
-        assert_eq!(clear(dir.path()), Ok(Cleared::StaleFile));
+        assert_eq!(clear(dir.path(), &me), Ok(Cleared::StaleFile));
         assert!(!dir.path().join("postmaster.pid").exists());
     }
 }

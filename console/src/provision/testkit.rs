@@ -79,3 +79,18 @@ pub async fn database() -> TestDatabase {
     cluster.create_database(&name).await.unwrap_or_else(|error| panic!("{error}"));
     TestDatabase { options: cluster.options(&name), url: cluster.url(&name), name }
 }
+
+/// Writes a shell script as an executable file, by way of a child process: a file this process had open for writing
+/// cannot be run while another thread is between fork and exec.
+#[cfg(test)]
+pub(super) fn script(path: &std::path::Path, text: &str) {
+    use std::io::Write;
+    let mut child = std::process::Command::new("/bin/sh")
+        .args(["-c", "cat > \"$0\" && chmod 755 \"$0\""])
+        .arg(path)
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(format!("#!/bin/sh\n{text}\n").as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success());
+}

@@ -4,7 +4,6 @@
 use super::*;
 use crate::provision::progress::Silent;
 use crate::provision::stamp::sha256_bytes;
-use std::os::unix::fs::PermissionsExt;
 
 const WHEEL: Archive = Archive {
     package: "parcel",
@@ -30,9 +29,7 @@ impl Bench {
         std::fs::create_dir(bench.dir.path().join("cache")).unwrap();
         std::fs::create_dir(bench.dir.path().join("bin")).unwrap();
         if !program.is_empty() {
-            let file = bench.dir.path().join("bin").join(program);
-            std::fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();
-            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+            crate::provision::testkit::script(&bench.dir.path().join("bin").join(program), script);
         }
         bench
     }
