@@ -1,1 +1,3 @@
-//! Gatehouse vision.
+//! Gatehouse vision: streams in; live tiles, recordings and observations out.
+
+pub mod frame;
