@@ -234,6 +234,31 @@ impl Frame {
         }
     }
 
+    /// The part of the picture inside a rectangle as RGB, and where its top left pixel lies; `None` when outside.
+    ///
+    /// The rectangle is clipped to the picture and, for I420, grown to even edges. Only that part is converted.
+    pub fn rgb_crop(&self, x: i64, y: i64, width: i64, height: i64) -> Option<(Rgb, [i64; 2])> {
+        match (self.format, self.planes()) {
+            (PixelFormat::I420(range), Some([luma, u, v])) => {
+                let even = |from: i64, size: i64, side: u32| {
+                    let (from, to) = (from.max(0), from.saturating_add(size).min(i64::from(side)));
+                    (from & !1, if to > from { to - (from & !1) } else { 0 })
+                };
+                let ((x, width), (y, height)) = (even(x, width, self.width), even(y, height, self.height));
+                let luma = luma.crop(x, y, width, height)?;
+                let chroma = |plane: View<'_, 1>| {
+                    plane.crop(x / 2, y / 2, (width + 1) / 2, (height + 1) / 2).map(|v| v.to_raster())
+                };
+                let (u, v) = (chroma(u)?, chroma(v)?);
+                Some((yuv::to_rgb([luma, u.view(), v.view()], range), [x, y]))
+            }
+            _ => {
+                let crop = self.rgb_view()?.crop(x, y, width, height)?;
+                Some((crop.to_raster(), [x.max(0), y.max(0)]))
+            }
+        }
+    }
+
     /// The picture as a JPEG file; `quality` 1–100.
     pub fn to_jpeg(&self, quality: u8) -> Result<Vec<u8>, FrameError> {
         match self.rgb_view() {
@@ -449,6 +474,25 @@ mod tests {
         assert!(raster.view().crop(3, 0, 1, 1).is_none());
         assert!(raster.view().crop(0, 0, 0, 1).is_none());
         assert!(raster.view().crop(i64::MAX, 0, i64::MAX, 1).is_none());
+    }
+
+    #[test]
+    fn a_cut_part_has_the_pixels_of_the_whole() {
+        let y: Vec<u8> = (0..7 * 5).map(|i| 40 + 5 * i as u8).collect();
+        let c: Vec<u8> = (0..4 * 3).map(|i| 90 + 6 * i as u8).collect();
+        let frame = Frame::from_i420((7, 5), [&y, &c, &c], [7, 4, 4], YuvRange::Limited, Duration::ZERO).expect("fits");
+        let whole = frame.to_rgb();
+        for rgb in [frame.clone(), whole.clone().into_frame(Duration::ZERO)] {
+            let (part, [x0, y0]) = rgb.rgb_crop(3, 1, 3, 9).expect("overlaps");
+            assert!(x0 <= 3 && y0 <= 1 && part.width() >= 3 && part.height() >= 4);
+            for y in 0..part.height() {
+                for x in 0..part.width() {
+                    assert_eq!(part.pixel(x, y), whole.pixel(x + x0 as u32, y + y0 as u32));
+                }
+            }
+            assert!(rgb.rgb_crop(7, 0, 4, 4).is_none());
+            assert!(rgb.rgb_crop(-9, 0, 4, 4).is_none());
+        }
     }
 
     #[test]
