@@ -90,7 +90,9 @@ pub struct DeviceKey(String);
 
 /// A key that does not fit its grammar.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("device key {0:?} is not lower-case words of a-z, 0-9 and '-' joined by dots, at most 64 characters: e.g. gate-1.barrier")]
+#[error(
+    "device key {0:?} is not lower-case words of a-z, 0-9 and '-' joined by dots, at most 64 characters: e.g. gate-1.barrier"
+)]
 pub struct KeyError(pub String);
 
 impl DeviceKey {
@@ -112,7 +114,11 @@ impl FromStr for DeviceKey {
         let word = |w: &str| {
             !w.is_empty() && w.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
         };
-        if text.len() <= 64 && text.split('.').all(word) { Ok(Self(text.to_owned())) } else { Err(KeyError(text.to_owned())) }
+        if text.len() <= 64 && text.split('.').all(word) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(KeyError(text.to_owned()))
+        }
     }
 }
 

@@ -1,1 +1,9 @@
-//! Gatehouse vision.
+//! Gatehouse vision: streams in; live tiles, recordings and observations out.
+
+pub mod frame;
+pub mod models;
+pub mod onnx;
+pub mod plate;
+mod scratch;
+#[cfg(test)]
+mod testkit;

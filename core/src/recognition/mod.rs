@@ -1,5 +1,9 @@
-//! Recognition: what a plate read or a face match means.
+//! What a recognised plate or face means: reads become a verdict, a verdict may open.
+//!
+//! The models live in the vision crate; here are only the rules: the grammar of number plates, the vote over the frames
+//! of one passage, the match against known plates, the agreement of frames before a face may open a door, and watch lists.
 
-mod observation;
-
-pub use observation::{Observation, Seen};
+pub mod face;
+pub mod plate;
+pub mod plate_grammar;
+pub mod watchlist;

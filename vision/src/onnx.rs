@@ -1,0 +1,187 @@
+//! ONNX Runtime: one environment a process, one session a worker, one thread a session.
+//!
+//! The library is loaded at run time from the data directory, with telemetry off. A [`Model`] may be used from any number
+//! of worker threads: each call borrows an idle session and gives it back; a further session is made only when all are
+//! busy, so there are never more than there were workers at once.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use ort::environment::Environment;
+use ort::session::{Session, SessionOutputs};
+use ort::value::TensorRef;
+
+use crate::models::{ModelError, ModelSpec, RuntimePaths, read_verified};
+
+/// Why a model could not be loaded or run.
+#[derive(Debug, thiserror::Error)]
+pub enum OnnxError {
+    /// The shared library is missing or not ONNX Runtime of this version.
+    #[error("ONNX Runtime cannot be loaded from {path}; run `gatehouse setup`", path = .path.display())]
+    Library {
+        /// Where it was looked for.
+        path: PathBuf,
+        /// What the loader said.
+        reason: String,
+    },
+    /// The model's file cannot be used.
+    #[error(transparent)]
+    File(#[from] ModelError),
+    /// The runtime refused the model.
+    #[error("ONNX Runtime refuses model {model}: {reason}")]
+    Load {
+        /// Model id.
+        model: &'static str,
+        /// What the runtime said.
+        reason: String,
+    },
+    /// The runtime failed on an input.
+    #[error("model {model} failed on an input of shape {shape:?}: {reason}")]
+    Run {
+        /// Model id.
+        model: &'static str,
+        /// Shape given.
+        shape: Vec<usize>,
+        /// What the runtime said.
+        reason: String,
+    },
+    /// The model answered with another shape than its registry line says.
+    #[error("model {model} gave output {output} of shape {shape:?}; the file does not belong to this release")]
+    Shape {
+        /// Model id.
+        model: &'static str,
+        /// Output name.
+        output: &'static str,
+        /// Shape received.
+        shape: Vec<i64>,
+    },
+}
+
+/// The process's one environment. The runtime allows no second one, so it lives until the process ends.
+static ENVIRONMENT: OnceLock<(PathBuf, Environment)> = OnceLock::new();
+static LOADING: Mutex<()> = Mutex::new(());
+
+/// Loads the library, or gives the environment already loaded (whatever path it came from).
+fn environment(library: &Path) -> Result<&'static Environment, OnnxError> {
+    let failed = |reason: String| OnnxError::Library { path: library.to_owned(), reason };
+    let _one_at_a_time = lock(&LOADING);
+    if let Some((loaded, environment)) = ENVIRONMENT.get() {
+        if loaded != library {
+            tracing::debug!(loaded = %loaded.display(), asked = %library.display(), "ONNX Runtime is already loaded");
+        }
+        return Ok(environment);
+    }
+    // The loader aborts inside some versions of ort when the file is missing: look first.
+    if !library.is_file() {
+        return Err(failed("no such file".into()));
+    }
+    let environment = ort::init_from(library)
+        .map_err(|error| failed(error.to_string()))?
+        .with_name("gatehouse")
+        .with_telemetry(false)
+        .build()
+        .map_err(|error| failed(error.to_string()))?;
+    environment.set_log_level(ort::logging::LogLevel::Error);
+    Ok(&ENVIRONMENT.get_or_init(|| (library.to_owned(), environment)).1)
+}
+
+/// One model, ready for any worker thread.
+pub struct Model {
+    spec: &'static ModelSpec,
+    models_dir: PathBuf,
+    environment: &'static Environment,
+    idle: Mutex<Vec<Session>>,
+}
+
+/// What a run gave, borrowed from the session.
+pub struct Outputs<'s> {
+    model: &'static ModelSpec,
+    values: SessionOutputs<'s>,
+}
+
+impl std::fmt::Debug for Model {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Model").field("id", &self.spec.id).finish_non_exhaustive()
+    }
+}
+
+impl Model {
+    /// Verifies and loads a model and makes its first session.
+    pub fn open(spec: &'static ModelSpec, paths: &RuntimePaths) -> Result<Self, OnnxError> {
+        let environment = environment(&paths.onnxruntime)?;
+        let model =
+            Self { spec, models_dir: paths.models_dir.clone(), environment, idle: Mutex::new(Vec::with_capacity(2)) };
+        let first = model.new_session()?;
+        lock(&model.idle).push(first);
+        Ok(model)
+    }
+
+    /// The model's registry line.
+    pub fn spec(&self) -> &'static ModelSpec {
+        self.spec
+    }
+
+    /// Runs the model's one input and hands its outputs to `take`.
+    ///
+    /// `data`: the product of `shape` values. Blocks for the length of the run; call it from a worker thread.
+    pub fn run<T>(
+        &self,
+        shape: &[usize],
+        data: &[f32],
+        take: impl FnOnce(&Outputs<'_>) -> Result<T, OnnxError>,
+    ) -> Result<T, OnnxError> {
+        let failed = |error: ort::Error| OnnxError::Run {
+            model: self.spec.id,
+            shape: shape.to_vec(),
+            reason: error.to_string(),
+        };
+        let held = lock(&self.idle).pop();
+        let mut session = match held {
+            Some(session) => session,
+            None => self.new_session()?,
+        };
+        let input = TensorRef::from_array_view((shape, data)).map_err(failed)?;
+        let answer = match session.run(ort::inputs![input]) {
+            Ok(values) => take(&Outputs { model: self.spec, values }),
+            Err(error) => Err(failed(error)),
+        };
+        lock(&self.idle).push(session);
+        answer
+    }
+
+    fn new_session(&self) -> Result<Session, OnnxError> {
+        let bytes = read_verified(self.spec, &self.models_dir)?;
+        let refused = |reason: String| OnnxError::Load { model: self.spec.id, reason };
+        let mut builder = Session::builder(self.environment)
+            .map_err(|error| refused(error.to_string()))?
+            .with_intra_threads(1)
+            .map_err(|error| refused(error.to_string()))?
+            .with_inter_threads(1)
+            .map_err(|error| refused(error.to_string()))?;
+        builder.commit_from_memory(&bytes).map_err(|error| refused(error.to_string()))
+    }
+}
+
+impl Outputs<'_> {
+    /// Output number `index` of the registry line: its values, checked against the shape there.
+    pub fn tensor(&self, index: usize) -> Result<&[f32], OnnxError> {
+        self.tensor_with_shape(index).map(|(_, values)| values)
+    }
+
+    /// Like [`Outputs::tensor`], with the shape received.
+    pub fn tensor_with_shape(&self, index: usize) -> Result<(&[i64], &[f32]), OnnxError> {
+        let expected = &self.model.outputs[index];
+        let wrong =
+            |shape: &[i64]| OnnxError::Shape { model: self.model.id, output: expected.name, shape: shape.to_vec() };
+        let value = self.values.get(expected.name).ok_or_else(|| wrong(&[]))?;
+        let (shape, values) = value.try_extract_tensor::<f32>().map_err(|_| wrong(&[]))?;
+        let fits = shape.len() == expected.shape.len()
+            && shape.iter().zip(expected.shape).all(|(&got, &want)| want == 0 || got == want as i64);
+        if fits { Ok((shape, values)) } else { Err(wrong(shape)) }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What the mutexes here hold is whole at every step: a panic elsewhere does not spoil it.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,166 @@
+//! Number plates in a picture: found, flattened, read.
+//!
+//! ```text
+//!  frame ─▶ long side 960 ─▶ detect (boxes, corners) ─▶ flatten 188×48 ─▶ strip 32×100 in 320 ─▶ read ─▶ GA 36 search
+//!                                                             └─ colour ───────────────────────────────────────▲
+//! ```
+//! The corners are found on the small picture, the characters are read from the full one.
+
+mod colour;
+mod ctc;
+pub(crate) mod detect;
+mod rectify;
+
+use gatehouse_core::recognition::plate::{PlateColour, PlateKind};
+
+use crate::frame::{Frame, Rgb};
+use crate::models::{self, RuntimePaths};
+use crate::onnx::{Model, OnnxError};
+use crate::scratch::Pool;
+use ctc::{CLASSES, Candidate, Grammar};
+pub use detect::FoundPlate;
+
+/// How a frame is searched for plates.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PlateOptions {
+    /// The frame is resized so that its longer side is this, pixels. 640 is fastest, 1280 reads farther.
+    pub long_side: u32,
+    /// Least detector confidence of a plate that is read. Far and small plates score low and still read well.
+    pub score_min: f32,
+    /// Most plates read in one frame, best detections first: bounds the time of a frame full of false boxes.
+    pub reads_max: usize,
+    /// Reads at or above this are not looked at twice.
+    pub sure: f32,
+}
+
+impl Default for PlateOptions {
+    fn default() -> Self {
+        Self { long_side: 960, score_min: 0.3, reads_max: 8, sure: 0.9 }
+    }
+}
+
+/// A plate read in one frame.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlateRead {
+    /// The text, in stored form.
+    pub text: String,
+    /// Probability of the text over all alignments of the reader's output, 0–1.
+    pub confidence: f32,
+    /// Ground colour.
+    pub colour: PlateColour,
+    /// One row or two.
+    pub kind: PlateKind,
+    /// Top left, top right, bottom right, bottom left, frame pixels.
+    pub corners: [[f32; 2]; 4],
+    /// x1, y1, x2, y2, frame pixels.
+    pub bounds: [f32; 4],
+    /// The detector's confidence, 0–1.
+    pub score: f32,
+}
+
+/// Why plates cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum PlateError {
+    /// A model could not be loaded or run.
+    #[error(transparent)]
+    Onnx(#[from] OnnxError),
+    /// The alphabet file is not the reader's.
+    #[error("the plate alphabet has not 72 lines; delete clp_dict.txt and run `gatehouse setup`")]
+    Alphabet,
+}
+
+/// The plate stages: detector, reader, grammar.
+#[derive(Debug)]
+pub struct PlateReader {
+    detector: Model,
+    reader: Model,
+    grammar: Grammar,
+    pictures: Pool<Vec<f32>>,
+    strips: Pool<Vec<f32>>,
+}
+
+/// What one look at a plate said.
+#[derive(Debug, Clone)]
+struct Look {
+    candidates: Vec<Candidate>,
+    kind: PlateKind,
+}
+
+impl PlateReader {
+    /// Loads both models and the alphabet.
+    pub fn open(paths: &RuntimePaths) -> Result<Self, PlateError> {
+        let alphabet = models::read_verified(&models::PLATE_ALPHABET, &paths.models_dir).map_err(OnnxError::from)?;
+        let grammar = std::str::from_utf8(&alphabet).ok().and_then(Grammar::new).ok_or(PlateError::Alphabet)?;
+        Ok(Self {
+            detector: Model::open(&models::PLATE_DETECT, paths)?,
+            reader: Model::open(&models::PLATE_READ, paths)?,
+            grammar,
+            pictures: Pool::default(),
+            strips: Pool::default(),
+        })
+    }
+
+    /// Finds plates without reading them, in frame pixels, best first.
+    pub fn find(&self, frame: &Frame, options: &PlateOptions) -> Result<Vec<FoundPlate>, PlateError> {
+        let scale = f64::from(options.long_side) / f64::from(frame.width().max(frame.height()));
+        let side = |length: u32| ((f64::from(length) * scale).round() as u32).max(1);
+        let small = frame.rgb_resized(side(frame.width()), side(frame.height()));
+        let (sx, sy) = (frame.width() as f32 / small.width() as f32, frame.height() as f32 / small.height() as f32);
+        let mut found = detect::detect(&self.detector, &self.pictures, &small, options.score_min)?;
+        for plate in &mut found {
+            plate.corners.iter_mut().for_each(|[x, y]| (*x, *y) = (*x * sx, *y * sy));
+            let [x1, y1, x2, y2] = plate.bounds;
+            plate.bounds = [x1 * sx, y1 * sy, x2 * sx, y2 * sy];
+        }
+        Ok(found)
+    }
+
+    /// Finds and reads the plates of a frame, best detection first. Boxes in which no plate text fits are left out.
+    pub fn read(&self, frame: &Frame, options: &PlateOptions) -> Result<Vec<PlateRead>, PlateError> {
+        let mut reads = Vec::new();
+        for found in self.find(frame, options)?.into_iter().take(options.reads_max) {
+            reads.extend(self.read_at(frame, &found, options)?);
+        }
+        Ok(reads)
+    }
+
+    /// Reads the plate at known corners.
+    pub fn read_at(
+        &self,
+        frame: &Frame,
+        found: &FoundPlate,
+        options: &PlateOptions,
+    ) -> Result<Option<PlateRead>, PlateError> {
+        let Some(flat) = rectify::single(frame, &found.corners, rectify::SINGLE) else { return Ok(None) };
+        let colour = colour::estimate(&flat);
+        let look = Look { candidates: self.look(&[flat], colour)?.pop().unwrap_or_default(), kind: PlateKind::Single };
+        let _ = options;
+        Ok(look.candidates.into_iter().next().map(|best| PlateRead {
+            text: best.text,
+            confidence: best.probability,
+            colour,
+            kind: look.kind,
+            corners: found.corners,
+            bounds: found.bounds,
+            score: found.score,
+        }))
+    }
+
+    /// Runs the reader once over several flat plates and searches each answer for texts.
+    fn look(&self, flats: &[Rgb], colour: PlateColour) -> Result<Vec<Vec<Candidate>>, OnnxError> {
+        let one = 3 * rectify::STRIP.1 as usize * rectify::PADDED;
+        let mut input = self.strips.take();
+        input.resize(one * flats.len(), 0.0);
+        for (flat, strip) in flats.iter().zip(input.chunks_exact_mut(one)) {
+            rectify::strip_into(flat, strip);
+        }
+        let shape = [flats.len(), 3, rectify::STRIP.1 as usize, rectify::PADDED];
+        let answer = self.reader.run(&shape, &input, |out| {
+            let (shape, values) = out.tensor_with_shape(0)?;
+            let steps = (shape[1].max(1) as usize) * CLASSES;
+            Ok(values.chunks_exact(steps).map(|steps| self.grammar.search(steps, colour)).collect())
+        });
+        self.strips.give(input);
+        answer
+    }
+}
