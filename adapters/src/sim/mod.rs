@@ -1,0 +1,3 @@
+//! The demo compound: simulated devices as peers on the wire.
+
+pub mod rtsp;
