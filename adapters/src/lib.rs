@@ -1,1 +1,3 @@
 //! Gatehouse adapters.
+
+pub mod sim;

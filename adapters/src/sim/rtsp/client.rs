@@ -1,0 +1,354 @@
+//! One RTSP connection: requests in, responses and media out.
+//!
+//! ```text
+//!  Init ──SETUP──▶ Ready ──PLAY──▶ Playing ──PAUSE──▶ Ready
+//!                    └────TEARDOWN────┴──▶ Init
+//! ```
+//! A session lives and ends with its connection. Media and answers leave through the same task, so an interleaved packet
+//! never splits an answer; who does not read for [`WRITE_PATIENCE`] is closed.
+
+use super::auth::Verdict;
+use super::message::{self, Incoming, Request, Response, Transport};
+use super::rtp::{PAYLOAD_TYPE, Packets, Sender};
+use super::source::{AccessUnit, Listener, LiveSource, ParameterSets};
+use super::{Counters, Shared};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::{Buf as _, BytesMut};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::WriteHalf;
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::time::Instant;
+use tracing::debug;
+
+/// A client that takes no byte for this long is gone.
+const WRITE_PATIENCE: Duration = Duration::from_secs(10);
+/// A connection that plays nothing and asks nothing is closed after this.
+const IDLE_PATIENCE: Duration = Duration::from_secs(30);
+/// What `Session: …;timeout=` announces, in seconds; a UDP client must be heard of within one and a half of it.
+const SESSION_TIMEOUT_S: u64 = 60;
+/// A sender report goes out with the first picture and then this often.
+const REPORT_EVERY: Duration = Duration::from_secs(5);
+/// Wrong passwords on one connection before it closes.
+const WRONG_MAX: u32 = 5;
+/// How long DESCRIBE waits for a source that has not encoded its first picture yet.
+const FIRST_PICTURE_PATIENCE: Duration = Duration::from_secs(5);
+const TRACK: &str = "/trackID=0";
+
+struct Session {
+    id: String,
+    source: Arc<LiveSource>,
+    sets: ParameterSets,
+    sender: Sender,
+    udp: Option<(UdpSocket, UdpSocket)>,
+    listener: Option<Listener>,
+    reported: Option<Instant>,
+}
+
+struct Client<'a> {
+    shared: &'a Shared,
+    peer: SocketAddr,
+    local: IpAddr,
+    session: Option<Session>,
+    wrong: u32,
+}
+
+enum Next {
+    Answer(Response),
+    AnswerAndClose(Response),
+}
+
+/// Serves one connection until it ends.
+pub(super) async fn serve(mut stream: TcpStream, peer: SocketAddr, shared: &Shared) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let local = stream.local_addr()?.ip();
+    let (mut reader, mut writer) = stream.split();
+    let mut client = Client { shared, peer, local, session: None, wrong: 0 };
+    let mut input = BytesMut::with_capacity(2 * 1024);
+    let mut packets = Packets::default();
+    let mut heard = Instant::now();
+    let mut scratch = [0u8; 1_500];
+    loop {
+        let (listener, rtcp) = match &mut client.session {
+            Some(Session { listener: Some(listener), udp, .. }) => (Some(listener), udp.as_ref().map(|u| &u.1)),
+            _ => (None, None),
+        };
+        let patience = match (&listener, &rtcp) {
+            (Some(_), None) => None,
+            (Some(_), Some(_)) => Some(Duration::from_secs(SESSION_TIMEOUT_S * 3 / 2)),
+            (None, _) => Some(IDLE_PATIENCE),
+        };
+        tokio::select! {
+            n = reader.read_buf(&mut input) => {
+                if n? == 0 {
+                    return Ok(());
+                }
+                heard = Instant::now();
+                if !client.take_all(&mut input, &mut writer).await? {
+                    return Ok(());
+                }
+            }
+            unit = next_unit(listener) => match unit {
+                Some(unit) => client.send(&unit, &mut packets, &mut writer).await?,
+                None => return Ok(()),
+            },
+            // Receiver reports are not evaluated; that they come shows that the client lives.
+            _ = receive(rtcp, &mut scratch) => heard = Instant::now(),
+            () = until(patience.map(|p| heard + p)) => {
+                debug!(%peer, "An RTSP client went silent and is closed");
+                return Ok(());
+            }
+        }
+    }
+}
+
+async fn next_unit(listener: Option<&mut Listener>) -> Option<Arc<AccessUnit>> {
+    match listener {
+        Some(listener) => listener.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn receive(socket: Option<&UdpSocket>, scratch: &mut [u8]) {
+    match socket {
+        // An error here is an ICMP answer to an earlier packet of ours; the pause keeps it from spinning.
+        Some(socket) => {
+            if socket.recv(scratch).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                std::future::pending::<()>().await;
+            }
+        }
+        None => std::future::pending().await,
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn write(writer: &mut WriteHalf<'_>, bytes: &[u8]) -> io::Result<()> {
+    tokio::time::timeout(WRITE_PATIENCE, writer.write_all(bytes)).await.map_err(|_| io::ErrorKind::TimedOut)?
+}
+
+impl Client<'_> {
+    /// Answers every whole message in `input`; false when the connection is to be closed.
+    async fn take_all(&mut self, input: &mut BytesMut, writer: &mut WriteHalf<'_>) -> io::Result<bool> {
+        loop {
+            match message::decode(input) {
+                Ok(None) => return Ok(true),
+                Ok(Some((Incoming::Interleaved { .. }, n))) => input.advance(n),
+                Ok(Some((Incoming::Request(request), n))) => {
+                    input.advance(n);
+                    match self.answer(&request).await {
+                        Next::Answer(response) => write(writer, &response.encode()).await?,
+                        Next::AnswerAndClose(response) => {
+                            write(writer, &response.encode()).await?;
+                            return Ok(false);
+                        }
+                    }
+                }
+                Err(error) => {
+                    Counters::count(&self.shared.counters.malformed);
+                    debug!(peer = %self.peer, %error, "An RTSP client sent something else");
+                    write(writer, &Response::new(400, None).encode()).await?;
+                    return Ok(false);
+                }
+            }
+        }
+    }
+
+    async fn answer(&mut self, request: &Request) -> Next {
+        let cseq = request.header("CSeq");
+        let refuse = |status| Next::Answer(Response::new(status, cseq));
+        if request.method == "OPTIONS" {
+            let methods = "OPTIONS, DESCRIBE, SETUP, PLAY, PAUSE, GET_PARAMETER, TEARDOWN";
+            return Next::Answer(Response::new(200, cseq).header("Public", methods));
+        }
+        let verdict = self.shared.gate.judge(&request.method, &request.uri, request.header("Authorization"));
+        if verdict != Verdict::Granted {
+            if verdict == Verdict::Wrong {
+                self.wrong += 1;
+                Counters::count(&self.shared.counters.unauthorized);
+            }
+            let challenge = self.shared.gate.challenge(verdict == Verdict::Stale);
+            let response = Response::new(401, cseq).header("WWW-Authenticate", challenge);
+            return if self.wrong >= WRONG_MAX { Next::AnswerAndClose(response) } else { Next::Answer(response) };
+        }
+        match request.method.as_str() {
+            "DESCRIBE" => Next::Answer(self.describe(request, cseq).await),
+            "SETUP" => Next::Answer(self.set_up(request, cseq).await),
+            "PLAY" => self.in_session(request, cseq, Self::play),
+            "PAUSE" => self.in_session(request, cseq, |_, session, ok| {
+                session.listener = None;
+                ok
+            }),
+            "GET_PARAMETER" | "SET_PARAMETER" if self.session.is_none() => Next::Answer(Response::new(200, cseq)),
+            "GET_PARAMETER" | "SET_PARAMETER" => self.in_session(request, cseq, |_, _, ok| ok),
+            "TEARDOWN" => {
+                let next = self.in_session(request, cseq, |_, _, ok| ok);
+                if matches!(&next, Next::Answer(_)) {
+                    self.session = None;
+                }
+                next
+            }
+            _ => refuse(501),
+        }
+    }
+
+    /// Runs `then` when the request names our session, else answers 454 (or 455 when none was set up).
+    fn in_session(
+        &mut self,
+        request: &Request,
+        cseq: Option<&str>,
+        then: impl FnOnce(&Request, &mut Session, Response) -> Response,
+    ) -> Next {
+        let Some(session) = &mut self.session else { return Next::Answer(Response::new(455, cseq)) };
+        let named = request.header("Session").and_then(|s| s.split(';').next()).map(str::trim);
+        if named != Some(session.id.as_str()) {
+            return Next::Answer(Response::new(454, cseq));
+        }
+        let ok = Response::new(200, cseq).header("Session", format_args!("{};timeout={SESSION_TIMEOUT_S}", session.id));
+        Next::Answer(then(request, session, ok))
+    }
+
+    async fn describe(&self, request: &Request, cseq: Option<&str>) -> Response {
+        let Some(source) = self.shared.find(request.path()) else { return Response::new(404, cseq) };
+        let Some(sets) = source.wait_parameter_sets(FIRST_PICTURE_PATIENCE).await else {
+            return Response::new(503, cseq).header("Retry-After", 1);
+        };
+        let base = request.uri.split('?').next().unwrap_or_default().trim_end_matches('/');
+        Response::new(200, cseq)
+            .header("Content-Base", format_args!("{base}/"))
+            .body("application/sdp", description(&source, &sets, self.local))
+    }
+
+    async fn set_up(&mut self, request: &Request, cseq: Option<&str>) -> Response {
+        let path = request.path();
+        let Some(source) = self.shared.find(path.strip_suffix(TRACK).unwrap_or(path)) else {
+            return Response::new(404, cseq);
+        };
+        if self.session.as_ref().is_some_and(|s| s.listener.is_some() || !Arc::ptr_eq(&s.source, &source)) {
+            return Response::new(455, cseq);
+        }
+        let Some(transport) = request.header("Transport").and_then(Transport::choose) else {
+            return Response::new(461, cseq);
+        };
+        let Some(sets) = source.wait_parameter_sets(FIRST_PICTURE_PATIENCE).await else {
+            return Response::new(503, cseq);
+        };
+        let (sender, udp, spec) = match transport {
+            Transport::Interleaved { rtp } => {
+                let sender = Sender::new(Some(rtp));
+                let spec = format!("RTP/AVP/TCP;unicast;interleaved={rtp}-{};ssrc={:08X}", rtp + 1, sender.ssrc());
+                (sender, None, spec)
+            }
+            Transport::Udp { rtp, rtcp } => {
+                let Ok((media, control)) = self.udp_pair(rtp, rtcp).await else { return Response::new(500, cseq) };
+                let sender = Sender::new(None);
+                let port = |s: &UdpSocket| s.local_addr().map_or(0, |a| a.port());
+                let (ours, theirs) = ((port(&media), port(&control)), (rtp, rtcp));
+                let spec = format!(
+                    "RTP/AVP;unicast;client_port={}-{};server_port={}-{};ssrc={:08X}",
+                    theirs.0,
+                    theirs.1,
+                    ours.0,
+                    ours.1,
+                    sender.ssrc()
+                );
+                (sender, Some((media, control)), spec)
+            }
+        };
+        let id = match &self.session {
+            Some(session) => session.id.clone(),
+            None => format!("{:016x}", rand::random::<u64>()),
+        };
+        let response = Response::new(200, cseq)
+            .header("Transport", spec)
+            .header("Session", format_args!("{id};timeout={SESSION_TIMEOUT_S}"));
+        self.session = Some(Session { id, source, sets, sender, udp, listener: None, reported: None });
+        response
+    }
+
+    /// Two sockets on neighbouring ports, the lower one even, connected to the client: nobody else is heard or sent to.
+    async fn udp_pair(&self, rtp: u16, rtcp: u16) -> io::Result<(UdpSocket, UdpSocket)> {
+        for _ in 0..32 {
+            let media = UdpSocket::bind((self.local, 0)).await?;
+            let port = media.local_addr()?.port();
+            if port % 2 == 1 {
+                continue;
+            }
+            if let Ok(control) = UdpSocket::bind((self.local, port + 1)).await {
+                media.connect((self.peer.ip(), rtp)).await?;
+                control.connect((self.peer.ip(), rtcp)).await?;
+                return Ok((media, control));
+            }
+        }
+        Err(io::ErrorKind::AddrInUse.into())
+    }
+
+    fn play(request: &Request, session: &mut Session, ok: Response) -> Response {
+        if session.listener.is_none() {
+            let Some(listener) = session.source.listen() else { return Response::new(503, request.header("CSeq")) };
+            session.listener = Some(listener);
+            session.reported = None;
+        }
+        let base = request.uri.trim_end_matches('/').trim_end_matches(TRACK);
+        let sequence = session.sender.next_sequence();
+        let mut info = format!("url={base}{TRACK};seq={sequence}");
+        if let Some(pts) = session.listener.as_ref().and_then(Listener::first_pts) {
+            info.push_str(&format!(";rtptime={}", session.sender.timestamp(pts)));
+        }
+        ok.header("Range", "npt=now-").header("RTP-Info", info)
+    }
+
+    async fn send(&mut self, unit: &AccessUnit, packets: &mut Packets, writer: &mut WriteHalf<'_>) -> io::Result<()> {
+        let Some(session) = &mut self.session else { return Ok(()) };
+        packets.clear();
+        let due = session.reported.is_none_or(|at| at.elapsed() >= REPORT_EVERY);
+        if due {
+            session.reported = Some(Instant::now());
+            session.sender.report(unit.pts, unit.captured, packets);
+            if let Some((_, control)) = &session.udp {
+                let _ = control.send(packets.as_bytes()).await;
+                packets.clear();
+            }
+        }
+        session.sender.packetise(unit, &session.sets, packets);
+        self.shared.counters.sent.fetch_add(1, Ordering::Relaxed);
+        match &session.udp {
+            None => write(writer, packets.as_bytes()).await,
+            Some((media, _)) => {
+                for packet in packets.iter() {
+                    // A refused packet is the client's closed port; its silence ends the session, not this.
+                    let _ = media.send(packet).await;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The session description (RFC 4566) of a live source.
+fn description(source: &LiveSource, sets: &ParameterSets, local: IpAddr) -> String {
+    let family = if local.is_ipv4() { "IP4" } else { "IP6" };
+    let any = if local.is_ipv4() { "0.0.0.0" } else { "::" };
+    let name: String = source.name().chars().filter(|c| !c.is_control()).collect();
+    format!(
+        "v=0\r\no=- 1 1 IN {family} {local}\r\ns={name}\r\nc=IN {family} {any}\r\nt=0 0\r\na=control:*\r\na=range:npt=now-\r\n\
+         m=video 0 RTP/AVP {PAYLOAD_TYPE}\r\na=rtpmap:{PAYLOAD_TYPE} H264/90000\r\na=framerate:{}\r\n\
+         a=fmtp:{PAYLOAD_TYPE} packetization-mode=1;profile-level-id={};sprop-parameter-sets={},{}\r\na=control:{}\r\n",
+        source.fps(),
+        sets.profile_level_id(),
+        STANDARD.encode(&sets.sps),
+        STANDARD.encode(&sets.pps),
+        TRACK.trim_start_matches('/'),
+    )
+}

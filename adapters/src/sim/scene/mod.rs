@@ -1,0 +1,139 @@
+//! The pictures of the virtual cameras: drawn here, encoded, and moved by cues.
+//!
+//! ```text
+//!  Cue ─▶ Camera: scene ─▶ sprites on a still background ─▶ caption, strip ─▶ H.264 ─▶ LiveSource ─▶ rtsp
+//! ```
+//! A camera redraws only what moved; a quiet scene costs its clock and an almost empty picture. Every picture carries the
+//! local time, the camera's name, and the moment in machine-readable form ([`strip`]).
+
+pub mod camera;
+pub mod canvas;
+mod corridor;
+pub mod encode;
+mod gate;
+mod lift;
+mod lobby;
+pub mod paint;
+mod perimeter;
+pub mod sprite;
+pub mod strip;
+pub mod studio;
+pub mod text;
+
+pub use camera::Camera;
+pub use studio::{SceneHandle, Studio, StudioConfig, StudioError};
+
+use std::time::Duration;
+
+/// What a virtual camera looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SceneKind {
+    /// A lane with a barrier; cars come and go.
+    Gate,
+    /// A lobby with a door and its panel; people come to the door.
+    Lobby,
+    /// A corridor; smoke may fill it.
+    Corridor,
+    /// The lobby of two lifts.
+    LiftLobby,
+    /// A wall at dusk; an intruder may walk along it.
+    Perimeter,
+}
+
+/// One virtual camera.
+#[derive(Debug, Clone)]
+pub struct CameraConfig {
+    /// The name burned in and shown in the session description.
+    pub name: String,
+    /// What it looks at.
+    pub kind: SceneKind,
+    /// Width in pixels; even, at least 400.
+    pub width: usize,
+    /// Height in pixels; even.
+    pub height: usize,
+    /// Pictures a second.
+    pub fps: u32,
+    /// The encoder's target.
+    pub bitrate_kbps: u32,
+}
+
+impl CameraConfig {
+    /// A camera with the size and rate its kind has in the demo: gates 1280 × 720, the others 640 × 360, 12 pictures a second.
+    pub fn new(name: impl Into<String>, kind: SceneKind) -> Self {
+        let (width, height, bitrate_kbps) = if kind == SceneKind::Gate { (1280, 720, 1_500) } else { (640, 360, 400) };
+        Self { name: name.into(), kind, width, height, fps: 12, bitrate_kbps }
+    }
+}
+
+/// The colour of a Chinese number plate (GA 36).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlateColour {
+    /// Small cars: white on blue.
+    Blue,
+    /// New energy: black on a green gradient, eight characters.
+    Green,
+    /// Large vehicles and driving schools: black on yellow.
+    Yellow,
+}
+
+/// The colour of a car's body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyColour {
+    /// Pearl white.
+    White,
+    /// Silver.
+    Silver,
+    /// Graphite.
+    Graphite,
+    /// Dark blue.
+    Navy,
+    /// Dark red.
+    Burgundy,
+    /// Green.
+    Forest,
+}
+
+/// What happens before a camera.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Cue {
+    /// A car drives up and stops at the barrier.
+    CarArrives {
+        /// The plate, for example `粤B12345`.
+        plate: String,
+        /// The plate's colour.
+        colour: PlateColour,
+        /// The car's colour.
+        body: BodyColour,
+    },
+    /// The car drives on when the barrier is open, else it backs off.
+    CarLeaves,
+    /// The barrier's arm rises or falls.
+    Barrier {
+        /// True: up.
+        open: bool,
+    },
+    /// Somebody comes to the door.
+    PersonAtDoor {
+        /// Name of the photograph in the faces folder, with or without ending.
+        photo: String,
+        /// How long the person stays.
+        stay: Duration,
+    },
+    /// Whoever stands at the door goes.
+    PersonGone,
+    /// The door of a lobby opens or closes.
+    Door {
+        /// True: open.
+        open: bool,
+    },
+    /// Smoke fills the corridor.
+    Smoke(bool),
+    /// Somebody climbs and walks along the wall.
+    Intruder,
+    /// A lift arrives and its doors open for a while.
+    LiftArrives,
+    /// The stream stalls (true) and comes back (false).
+    Freeze(bool),
+    /// The lens is covered (true) and free again (false).
+    Blackout(bool),
+}

@@ -1,0 +1,242 @@
+//! The studio: a few threads that draw and encode every virtual camera on time.
+
+use super::camera::Camera;
+use super::encode::{EncodeError, Encoder};
+use super::{CameraConfig, Cue};
+use crate::sim::rtsp::LiveSource;
+use crate::sim::rtsp::source::to_clock;
+use jiff::tz::TimeZone;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tracing::{error, warn};
+
+/// Cues waiting at one camera; one more is refused and counted.
+const CUES: usize = 64;
+
+/// How a studio works.
+#[derive(Debug, Clone)]
+pub struct StudioConfig {
+    /// Threads; each takes every n-th camera.
+    pub threads: usize,
+    /// Folder with photographs of people (PNG or JPEG); none: silhouettes.
+    pub faces: Option<PathBuf>,
+    /// Zone of the burned-in time.
+    pub zone: TimeZone,
+}
+
+impl Default for StudioConfig {
+    fn default() -> Self {
+        Self { threads: 2, faces: None, zone: TimeZone::system() }
+    }
+}
+
+/// Why a studio did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StudioError {
+    /// An encoder would not start.
+    #[error("the virtual camera {camera} cannot encode")]
+    Encoder {
+        /// The camera's name.
+        camera: String,
+        /// What the encoder said.
+        source: EncodeError,
+    },
+    /// The system gave no thread.
+    #[error("the virtual cameras got no thread: raise the limit of processes")]
+    Thread(#[source] std::io::Error),
+}
+
+/// What a camera has done since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SceneStats {
+    /// Pictures published.
+    pub pictures: u64,
+    /// Bytes of H.264 made.
+    pub bytes: u64,
+    /// Pictures left out because the machine was late.
+    pub skipped: u64,
+    /// Cues refused because too many were waiting.
+    pub cues_dropped: u64,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    pictures: AtomicU64,
+    bytes: AtomicU64,
+    skipped: AtomicU64,
+    cues_dropped: AtomicU64,
+}
+
+/// The director's end of one camera. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct SceneHandle {
+    name: Arc<str>,
+    source: Arc<LiveSource>,
+    cues: SyncSender<Cue>,
+    counters: Arc<Counters>,
+}
+
+impl SceneHandle {
+    /// The camera's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The stream, to be mounted in an RTSP server.
+    pub fn source(&self) -> Arc<LiveSource> {
+        self.source.clone()
+    }
+
+    /// Gives a cue; false when too many are waiting or the studio is closed. Never waits.
+    pub fn cue(&self, cue: Cue) -> bool {
+        match self.cues.try_send(cue) {
+            Ok(()) => true,
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+                self.counters.cues_dropped.fetch_add(1, Ordering::Relaxed);
+                false
+            }
+        }
+    }
+
+    /// The counters.
+    pub fn stats(&self) -> SceneStats {
+        let get = |a: &AtomicU64| a.load(Ordering::Relaxed);
+        let c = &self.counters;
+        SceneStats {
+            pictures: get(&c.pictures),
+            bytes: get(&c.bytes),
+            skipped: get(&c.skipped),
+            cues_dropped: get(&c.cues_dropped),
+        }
+    }
+}
+
+/// Running virtual cameras; dropping it stops them.
+#[derive(Debug)]
+pub struct Studio {
+    scenes: Vec<SceneHandle>,
+    closing: Arc<AtomicBool>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+struct Desk {
+    camera: Camera,
+    encoder: Encoder,
+    handle: SceneHandle,
+    cues: Receiver<Cue>,
+    period: Duration,
+    due: Instant,
+}
+
+impl Studio {
+    /// Draws the backgrounds, then starts the threads; handles come in the order of `cameras`.
+    pub fn start(config: StudioConfig, cameras: Vec<CameraConfig>) -> Result<Self, StudioError> {
+        let threads = config.threads.clamp(1, 16).min(cameras.len().max(1));
+        let closing = Arc::new(AtomicBool::new(false));
+        let mut desks: Vec<Vec<Desk>> = (0..threads).map(|_| Vec::new()).collect();
+        let mut scenes = Vec::new();
+        let now = Instant::now();
+        for (n, camera) in cameras.into_iter().enumerate() {
+            let fps = camera.fps.clamp(1, 60);
+            let encoder = Encoder::new(fps as f32, camera.bitrate_kbps, fps)
+                .map_err(|source| StudioError::Encoder { camera: camera.name.clone(), source })?;
+            let (cues, waiting) = sync_channel(CUES);
+            let source = LiveSource::new(camera.name.clone(), fps as f32);
+            let handle = SceneHandle { name: camera.name.as_str().into(), source, cues, counters: Arc::default() };
+            scenes.push(handle.clone());
+            let period = Duration::from_secs(1) / fps;
+            // Cameras take turns within a period, so that their key frames do not come all at once.
+            let due = now + period * (n as u32 % 6) / 6;
+            let camera = Camera::new(camera, config.faces.clone());
+            desks[n % threads].push(Desk { camera, encoder, handle, cues: waiting, period, due });
+        }
+        let studio = Self { scenes, closing, threads: Mutex::default() };
+        for (n, desks) in desks.into_iter().enumerate() {
+            let (closing, zone) = (studio.closing.clone(), config.zone.clone());
+            let thread = std::thread::Builder::new()
+                .name(format!("studio-{n}"))
+                .spawn(move || work(desks, &closing, &zone))
+                .map_err(StudioError::Thread)?;
+            studio.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+        }
+        Ok(studio)
+    }
+
+    /// The cameras, in the order they were given.
+    pub fn scenes(&self) -> &[SceneHandle] {
+        &self.scenes
+    }
+}
+
+impl Drop for Studio {
+    fn drop(&mut self) {
+        self.closing.store(true, Ordering::Relaxed);
+        for thread in self.threads.get_mut().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            thread.thread().unpark();
+            if thread.join().is_err() {
+                error!("A thread of the virtual cameras had panicked");
+            }
+        }
+    }
+}
+
+fn work(mut desks: Vec<Desk>, closing: &AtomicBool, zone: &TimeZone) {
+    let start = Instant::now();
+    while !closing.load(Ordering::Relaxed) {
+        let Some(desk) = desks.iter_mut().min_by_key(|d| d.due) else { return };
+        let wait = desk.due.saturating_duration_since(Instant::now());
+        if !wait.is_zero() {
+            std::thread::park_timeout(wait);
+            continue;
+        }
+        desk.turn(start, zone);
+    }
+}
+
+impl Desk {
+    /// One picture of one camera.
+    fn turn(&mut self, start: Instant, zone: &TimeZone) {
+        let now = Instant::now();
+        let t = (now - start).as_secs_f32();
+        let was_frozen = self.camera.frozen();
+        while let Ok(cue) = self.cues.try_recv() {
+            if !self.camera.cue(&cue, t) {
+                warn!(camera = %self.handle.name, "A cue means nothing to this virtual camera's scene");
+            }
+        }
+        self.due += self.period;
+        let late = now.saturating_duration_since(self.due).as_nanos() / self.period.as_nanos();
+        if late > 0 {
+            self.due += self.period * late as u32;
+            self.handle.counters.skipped.fetch_add(late as u64, Ordering::Relaxed);
+        }
+        if self.camera.frozen() {
+            return;
+        }
+        if was_frozen {
+            self.encoder.restart_group();
+        }
+        let captured = SystemTime::now();
+        let epoch_ms = captured.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
+        let clock = clock(epoch_ms, zone);
+        let picture = self.camera.picture(t, &clock, epoch_ms);
+        match self.encoder.publish(picture, to_clock(now - start), captured, &self.handle.source) {
+            Ok(bytes) => {
+                self.handle.counters.pictures.fetch_add(1, Ordering::Relaxed);
+                self.handle.counters.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+            }
+            Err(error) => warn!(camera = %self.handle.name, %error, "A virtual camera lost a picture"),
+        }
+    }
+}
+
+/// Local time with milliseconds, as cameras burn it in.
+pub fn clock(epoch_ms: u64, zone: &TimeZone) -> String {
+    let moment = jiff::Timestamp::from_millisecond(epoch_ms as i64).unwrap_or_default();
+    let local = zone.to_datetime(moment);
+    format!("{} {}.{:03}", local.date(), local.strftime("%H:%M:%S"), local.millisecond())
+}
