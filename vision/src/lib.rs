@@ -15,7 +15,6 @@ pub mod models;
 pub mod onnx;
 pub mod plate;
 pub mod recognizer;
-pub mod recorder;
 pub mod rtsp;
 mod scratch;
 #[cfg(test)]

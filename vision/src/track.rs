@@ -77,7 +77,11 @@ impl<S: Default> Tracker<S> {
                 (self.tracks[t].bounds, self.tracks[t].seen) = (bounds[b], now);
             }
         }
-        track_of.into_iter().zip(bounds).map(|(track, bounds)| track.unwrap_or_else(|| self.begin(*bounds, now))).collect()
+        track_of
+            .into_iter()
+            .zip(bounds)
+            .map(|(track, bounds)| track.unwrap_or_else(|| self.begin(*bounds, now)))
+            .collect()
     }
 
     fn begin(&mut self, bounds: [f32; 4], now: Duration) -> TrackId {
@@ -310,7 +314,11 @@ mod tests {
     fn an_accepted_plate_is_fresh_once() {
         let mut tracks = PlateTracks::new(PlatePolicy::default());
         let fresh = |tracks: &mut PlateTracks, confidence, now| {
-            tracks.update(&[read("京A88731", confidence, at(0.0, 0.0))], ms(now)).iter().map(|n| n.fresh).collect::<Vec<_>>()
+            tracks
+                .update(&[read("京A88731", confidence, at(0.0, 0.0))], ms(now))
+                .iter()
+                .map(|n| n.fresh)
+                .collect::<Vec<_>>()
         };
         assert_eq!(fresh(&mut tracks, 0.5, 0), [false]);
         assert_eq!(fresh(&mut tracks, 0.95, 200), [true]);
@@ -346,7 +354,8 @@ mod tests {
         let mut tracks = FaceTracks::new(FacePolicy::default());
         let news: Vec<_> =
             (0..5).flat_map(|i| tracks.update(std::slice::from_ref(&face), &gallery, ms(200 * i))).collect();
-        let fresh: Vec<_> = news.iter().map(|n| (n.fresh, matches!(n.verdict, FaceVerdict::Recognised { .. }))).collect();
+        let fresh: Vec<_> =
+            news.iter().map(|n| (n.fresh, matches!(n.verdict, FaceVerdict::Recognised { .. }))).collect();
         assert_eq!(fresh, [(true, false), (false, false), (true, true), (false, true), (false, true)]);
     }
 }
