@@ -6,13 +6,19 @@
 //!    └───────────▶ decode ──▶ motion ──▶ plate, face ──▶ track ──▶ observation
 //! ```
 
+pub mod enrol;
+pub mod face;
 pub mod figures;
 pub mod frame;
 pub mod hub;
 pub mod models;
 pub mod onnx;
 pub mod plate;
+pub mod recognizer;
 pub mod rtsp;
 mod scratch;
 #[cfg(test)]
 mod testkit;
+pub mod track;
+
+pub use models::RuntimePaths;
