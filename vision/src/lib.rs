@@ -12,6 +12,7 @@ pub mod hub;
 pub mod models;
 pub mod onnx;
 pub mod plate;
+pub mod recorder;
 pub mod rtsp;
 mod scratch;
 #[cfg(test)]

@@ -173,7 +173,10 @@ impl End {
             None if line.starts_with("Unable to connect") => {
                 Self { absent: true, ..Self::new(Loss::Refused, format!("{step}: {line}")) }
             }
-            None if ["Error reading", "Error writing", "Error receiving", "Timeout"].iter().any(|p| line.starts_with(p)) => {
+            None if ["Error reading", "Error writing", "Error receiving", "Timeout"]
+                .iter()
+                .any(|p| line.starts_with(p)) =>
+            {
                 Self::new(Loss::Refused, format!("{step}: {line}"))
             }
             None if line.starts_with("Unsupported") || line.contains("credentials") => {
@@ -285,7 +288,9 @@ struct Assembler {
 
 impl Assembler {
     fn configure(&mut self, stream: &Demuxed, track: usize) {
-        let Some(ParametersRef::Video(parameters)) = stream.streams().get(track).and_then(|s| s.parameters()) else { return };
+        let Some(ParametersRef::Video(parameters)) = stream.streams().get(track).and_then(|s| s.parameters()) else {
+            return;
+        };
         let (width, height) = parameters.pixel_dimensions();
         let config = StreamConfig {
             codec: parameters.rfc6381_codec().to_owned(),
