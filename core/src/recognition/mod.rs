@@ -4,6 +4,9 @@
 //! of one passage, the match against known plates, the agreement of frames before a face may open a door, and watch lists.
 
 pub mod face;
+mod observation;
 pub mod plate;
 pub mod plate_grammar;
 pub mod watchlist;
+
+pub use observation::{Observation, Seen};
