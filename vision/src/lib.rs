@@ -1,5 +1,6 @@
 //! Gatehouse vision: streams in; live tiles, recordings and observations out.
 
+pub mod face;
 pub mod frame;
 pub mod models;
 pub mod onnx;
