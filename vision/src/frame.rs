@@ -217,20 +217,33 @@ impl Frame {
         }
     }
 
-    /// The picture resized so that its long side is `long_side` pixels, as RGB.
+    /// The picture at another size as RGB: bilinear, or by area when it shrinks by two or more.
     ///
     /// Works on the planes before the colour conversion where it can: fewer pixels are converted.
     pub fn rgb_resized(&self, width: u32, height: u32) -> Rgb {
-        match (self.format, self.planes()) {
-            (PixelFormat::I420(range), Some([y, u, v])) if (width, height) != (self.width, self.height) => {
+        self.resized_by(width, height, |plane, w, h| plane.resize(w, h), |rgb, w, h| rgb.resize(w, h))
+    }
+
+    /// Like [`Frame::rgb_resized`], always bilinear.
+    pub fn rgb_resized_bilinear(&self, width: u32, height: u32) -> Rgb {
+        self.resized_by(width, height, |plane, w, h| plane.resize_bilinear(w, h), |rgb, w, h| rgb.resize_bilinear(w, h))
+    }
+
+    fn resized_by(
+        &self,
+        width: u32,
+        height: u32,
+        plane: impl Fn(View<'_, 1>, u32, u32) -> Luma,
+        rgb: impl Fn(View<'_, 3>, u32, u32) -> Rgb,
+    ) -> Rgb {
+        match (self.format, self.planes(), self.rgb_view()) {
+            (PixelFormat::I420(range), Some([y, u, v]), _) if (width, height) != (self.width, self.height) => {
                 let (cw, ch) = (width.div_ceil(2), height.div_ceil(2));
-                let planes = [y.resize(width, height), u.resize(cw, ch), v.resize(cw, ch)];
-                yuv::to_rgb([planes[0].view(), planes[1].view(), planes[2].view()], range)
+                let (y, u, v) = (plane(y, width, height), plane(u, cw, ch), plane(v, cw, ch));
+                yuv::to_rgb([y.view(), u.view(), v.view()], range)
             }
-            _ => match self.rgb_view() {
-                Some(view) => view.resize(width, height),
-                None => self.to_rgb(),
-            },
+            (_, _, Some(view)) => rgb(view, width, height),
+            _ => self.to_rgb(),
         }
     }
 

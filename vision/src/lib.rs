@@ -6,10 +6,13 @@
 //!    └───────────▶ decode ──▶ motion ──▶ plate, face ──▶ track ──▶ observation
 //! ```
 
+pub mod decode;
+pub mod face;
 pub mod figures;
 pub mod frame;
 pub mod hub;
 pub mod models;
+pub mod motion;
 pub mod onnx;
 pub mod plate;
 pub mod recorder;
