@@ -122,7 +122,7 @@ pub enum ClusterError {
 /// How a cluster is run.
 #[derive(Debug, Clone)]
 pub struct ClusterOptions {
-    /// Off only for throw-away test clusters: commits need not reach the disk.
+    /// Off only for throw-away test clusters: commits survive a kill, but need not reach the disk.
     pub durable: bool,
     /// Stop the server when this process ends, however it ends.
     pub tether: bool,
@@ -152,8 +152,15 @@ pub struct StartReport {
 pub struct Cluster {
     place: Place,
     report: StartReport,
-    running: Mutex<Option<Running>>,
+    state: Mutex<State>,
     _lock: File,
+}
+
+#[derive(Debug)]
+struct State {
+    running: Option<Running>,
+    /// Cleared by a stop that was asked for; without it a server that is not there is one to start again.
+    wanted: bool,
 }
 
 #[derive(Debug)]
@@ -195,7 +202,8 @@ impl Cluster {
         let ready_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let report = StartReport { made, recovered: cleared != Cleared::Nothing, ready_ms };
         info!(made, recovered = report.recovered, ready_ms, "PostgreSQL {} is ready", place.programs.version);
-        Ok(Self { place, report, running: Mutex::new(Some(running)), _lock: lock })
+        let state = Mutex::new(State { running: Some(running), wanted: true });
+        Ok(Self { place, report, state, _lock: lock })
     }
 
     /// What starting took.
@@ -230,7 +238,7 @@ impl Cluster {
 
     /// The server's process id while it runs.
     pub fn pid(&self) -> Option<u32> {
-        self.running().as_ref().map(|r| r.server.id())
+        self.state().running.as_ref().map(|r| r.server.id())
     }
 
     /// Where to connect for a database.
@@ -280,30 +288,29 @@ impl Cluster {
 
     /// Whether the server process still runs.
     pub fn is_running(&self) -> bool {
-        self.running().as_mut().is_some_and(|r| matches!(r.server.try_wait(), Ok(None)))
+        self.state().is_alive()
     }
 
     /// Starts the server again when it ended without being asked; says whether it had to.
     pub async fn restart_if_dead(self: &Arc<Self>) -> Result<bool, ClusterError> {
         let cluster = Arc::clone(self);
         blocking(move || {
-            let mut running = cluster.running();
-            let dead = running.as_mut().is_some_and(|r| !matches!(r.server.try_wait(), Ok(None)));
-            if !dead {
+            let mut state = cluster.state();
+            if !state.wanted || state.is_alive() {
                 return Ok(false);
             }
-            if let Some(mut ended) = running.take() {
+            if let Some(mut ended) = state.running.take() {
                 ended.untie();
             }
             cluster.place.clear()?;
-            *running = Some(cluster.place.launch()?);
+            state.running = Some(cluster.place.launch()?);
             Ok(true)
         })
         .await
     }
 
-    /// Watches the server until the returned task is aborted, and starts it again when it dies. Give the task up
-    /// before [`Cluster::stop`].
+    /// Watches the server and starts it again when it dies, with growing patience when that fails. The task ends with
+    /// the cluster; after [`Cluster::stop`] it does nothing.
     pub fn supervise(self: &Arc<Self>) -> tokio::task::JoinHandle<()> {
         let weak = Arc::downgrade(self);
         tokio::spawn(async move {
@@ -325,19 +332,25 @@ impl Cluster {
 
     /// Stops the server: open transactions are rolled back, everything committed is on disk.
     pub async fn stop(&self) -> Result<(), ClusterError> {
-        let running = self.running().take();
+        let running = self.give_up();
         let place = self.place.clone();
         blocking(move || running.map_or(Ok(()), |r| r.stop(&place))).await
     }
 
-    fn running(&self) -> MutexGuard<'_, Option<Running>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    fn give_up(&self) -> Option<Running> {
+        let mut state = self.state();
+        state.wanted = false;
+        state.running.take()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        if let Some(running) = self.running().take()
+        if let Some(running) = self.give_up()
             && let Err(error) = running.stop(&self.place)
         {
             warn!(%error, "PostgreSQL was left running: {error}");
@@ -345,6 +358,12 @@ impl Drop for Cluster {
         if self.place.options.ephemeral {
             let _ = std::fs::remove_dir_all(&self.place.home);
         }
+    }
+}
+
+impl State {
+    fn is_alive(&mut self) -> bool {
+        self.running.as_mut().is_some_and(|r| matches!(r.server.try_wait(), Ok(None)))
     }
 }
 
@@ -527,10 +546,11 @@ impl Place {
         .into();
         settings.push(format!("port={PORT}"));
         settings.push(format!("unix_socket_directories={}", quoted_list_item(&self.sockets)));
-        let (safe, commit) = if self.options.durable { ("on", "on") } else { ("off", "off") };
+        let safe = if self.options.durable { "on" } else { "off" };
         settings.push(format!("fsync={safe}"));
         settings.push(format!("full_page_writes={safe}"));
-        settings.push(format!("synchronous_commit={commit}"));
+        // On even in a throw-away cluster: off would lose commits to a mere kill of the process.
+        settings.push("synchronous_commit=on".to_owned());
         // TimescaleDB works only when it is loaded with the server.
         if extensions(&self.programs).iter().any(|name| name == "timescaledb") {
             settings.push("shared_preload_libraries=timescaledb".to_owned());

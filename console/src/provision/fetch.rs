@@ -265,12 +265,14 @@ fn failed(archive: &Archive, said: &str, staging: &Path) -> SetupError {
     if offline { SetupError::Offline { what, tool, detail } } else { SetupError::Download { what, tool, detail } }
 }
 
-/// The line of a client's last words that says most, without its prefix and shortened.
+/// What of a client's last words says most: the reason it names, else its last error line; shortened.
 fn last_words(said: &str) -> String {
-    let line = said
-        .lines()
-        .map(str::trim)
-        .find(|l| l.contains("Error:") || l.contains("NewConnectionError"))
+    let reason = ["Failed to establish a new connection: ", "reason: "].iter().find_map(|mark| {
+        let rest = said.split_once(mark)?.1.lines().next()?;
+        Some(rest.split("')").next().unwrap_or(rest))
+    });
+    let line = reason
+        .or_else(|| said.lines().map(str::trim).rfind(|l| l.starts_with("ERROR:") || l.starts_with("npm err")))
         .or_else(|| said.lines().map(str::trim).rfind(|l| !l.is_empty()))
         .unwrap_or("nothing");
     let line = ["ERROR:", "npm error", "npm ERR!"].iter().fold(line, |l, p| l.strip_prefix(p).unwrap_or(l).trim());

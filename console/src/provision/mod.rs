@@ -102,6 +102,13 @@ impl Provision {
         &self.data
     }
 
+    /// Makes the data directory and takes it for this process, for as long as the lock lives. The first thing a
+    /// program that serves does.
+    pub fn lock_instance(&self) -> Result<InstanceLock, LockError> {
+        self.make_data_dir()?;
+        InstanceLock::acquire(&self.data)
+    }
+
     /// Everything, in the order it is needed. Milliseconds when all is in place.
     pub fn ensure_all(&self, progress: &mut dyn Progress) -> Result<Provided, SetupError> {
         let postgres = self.ensure_postgres(progress)?;

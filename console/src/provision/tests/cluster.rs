@@ -23,8 +23,13 @@ impl Ground {
         self.dir.path().join("data")
     }
 
+    /// Without waiting for the disk: a kill loses nothing that the system already has.
     async fn start(&self) -> Result<Cluster, ClusterError> {
-        Cluster::start(&programs(), &self.data(), ClusterOptions::default()).await
+        self.start_with(ClusterOptions { durable: false, ..ClusterOptions::default() }).await
+    }
+
+    async fn start_with(&self, options: ClusterOptions) -> Result<Cluster, ClusterError> {
+        Cluster::start(&programs(), &self.data(), options).await
     }
 }
 
@@ -67,7 +72,7 @@ fn all_gone(pgdata: &Path, seconds: u64) -> bool {
 #[tokio::test]
 async fn it_is_made_once_and_keeps_what_was_committed_over_a_stop() {
     let ground = Ground::new();
-    let cluster = ground.start().await.unwrap();
+    let cluster = ground.start_with(ClusterOptions::default()).await.unwrap();
     println!("from nothing: {:?}", cluster.report());
     assert!(cluster.report().made && !cluster.report().recovered);
     keep(&cluster, "first").await;
@@ -75,7 +80,7 @@ async fn it_is_made_once_and_keeps_what_was_committed_over_a_stop() {
     assert!(!cluster.is_running() && all_gone(cluster.pgdata(), 0));
     drop(cluster);
 
-    let cluster = ground.start().await.unwrap();
+    let cluster = ground.start_with(ClusterOptions::default()).await.unwrap();
     println!("warm: {:?}", cluster.report());
     assert!(!cluster.report().made && !cluster.report().recovered);
     assert_eq!(kept(&cluster).await, ["first"]);
@@ -87,7 +92,7 @@ async fn it_is_made_once_and_keeps_what_was_committed_over_a_stop() {
 #[tokio::test]
 async fn it_is_durable_private_and_never_root() {
     let ground = Ground::new();
-    let cluster = ground.start().await.unwrap();
+    let cluster = ground.start_with(ClusterOptions::default()).await.unwrap();
     for (setting, wanted) in [
         ("listen_addresses", ""),
         ("fsync", "on"),
@@ -137,13 +142,49 @@ async fn a_killed_postgres_is_started_again_with_everything_committed() {
     assert_eq!(kept(&cluster).await, ["before the kill"]);
 }
 
+#[tokio::test]
+async fn a_watched_postgres_comes_back_by_itself_and_stays_down_once_stopped() {
+    let ground = Ground::new();
+    let cluster = Arc::new(ground.start().await.unwrap());
+    let watch = cluster.supervise();
+    let first = cluster.pid().unwrap();
+    kill_process(Pid::from_raw(first.cast_signed()).unwrap(), Signal::KILL).unwrap();
+    let back = async {
+        while cluster.pid().is_none_or(|pid| pid == first) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), back).await.expect("it was not started again");
+    cluster.stop().await.unwrap();
+    assert!(!cluster.restart_if_dead().await.unwrap());
+    let pgdata = cluster.pgdata().to_path_buf();
+    drop(cluster);
+    tokio::time::timeout(Duration::from_secs(30), watch).await.expect("the watch ends with the cluster").unwrap();
+    assert!(all_gone(&pgdata, 0));
+}
+
+#[tokio::test]
+async fn a_restart_that_failed_is_tried_again() {
+    let ground = Ground::new();
+    let cluster = Arc::new(ground.start().await.unwrap());
+    let (conf, away) = (cluster.pgdata().join("postgresql.conf"), cluster.pgdata().join("postgresql.away"));
+    std::fs::rename(&conf, &away).unwrap();
+    kill_process(Pid::from_raw(cluster.pid().unwrap().cast_signed()).unwrap(), Signal::KILL).unwrap();
+    while cluster.is_running() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(matches!(cluster.restart_if_dead().await, Err(ClusterError::Start { .. })));
+    std::fs::rename(&away, &conf).unwrap();
+    assert!(cluster.restart_if_dead().await.unwrap() && cluster.is_running());
+}
+
 /// Not a test by itself: the process the next tests kill. Says "ready" and waits.
 #[tokio::test]
 #[ignore = "started and killed by the kill -9 tests"]
 async fn holds_a_cluster_until_killed() {
     let data = PathBuf::from(std::env::var_os("GATEHOUSE_HOLD").expect("set by the test that starts this one"));
     let tether = std::env::var_os("GATEHOUSE_HOLD_TETHER").is_some();
-    let options = ClusterOptions { tether, ..ClusterOptions::default() };
+    let options = ClusterOptions { tether, durable: false, ..ClusterOptions::default() };
     let cluster = Cluster::start(&programs(), &data, options).await.unwrap();
     keep(&cluster, "before the kill").await;
     println!("\nready");
@@ -251,7 +292,9 @@ async fn a_server_that_does_not_start_is_quoted() {
 async fn a_path_too_long_for_a_socket_gets_a_short_directory_for_it() {
     let ground = Ground::new();
     let data = ground.dir.path().join("long".repeat(30)).join("data, with blanks");
-    let cluster = Cluster::start(&programs(), &data, ClusterOptions::default()).await.unwrap();
+    let cluster = Cluster::start(&programs(), &data, ClusterOptions { durable: false, ..ClusterOptions::default() })
+        .await
+        .unwrap();
     assert!(cluster.socket_dir().as_os_str().len() < 60 && !cluster.socket_dir().starts_with(&data));
     keep(&cluster, "reached").await;
     let sockets = cluster.socket_dir().to_path_buf();

@@ -108,16 +108,16 @@ fn every_failure_says_what_to_do() {
         ),
         (
             "python3",
-            "echo 'WARNING: Retrying (Retry(total=0)) after connection broken by NewConnectionError(Connection refused)' >&2\n\
+            "echo 'WARNING: Retrying (Retry(total=0)) after connection broken by NewConnectionError(<HTTPSConnection>: Failed to establish a new connection: [Errno 111] Connection refused)' >&2\n\
              echo 'ERROR: Could not find a version that satisfies the requirement parcel==1.0 (from versions: none)' >&2; exit 1",
             &WHEEL,
-            &["did not answer", "Connection refused", "settings of pip", "gatehouse setup"],
+            &["did not answer ([Errno 111] Connection refused", "settings of pip", "gatehouse setup"],
         ),
         (
             "npm",
             "echo 'npm error code EAI_AGAIN' >&2; echo 'npm error FetchError: request failed, reason: getaddrinfo EAI_AGAIN' >&2; exit 1",
             &TARBALL,
-            &["did not answer", "getaddrinfo", "settings of npm"],
+            &["did not answer (getaddrinfo EAI_AGAIN)", "settings of npm"],
         ),
         (
             "python3",
