@@ -7,6 +7,7 @@
 //! ```
 
 pub mod decode;
+pub mod enrol;
 pub mod face;
 pub mod figures;
 pub mod frame;
@@ -14,9 +15,16 @@ pub mod hub;
 pub mod models;
 pub mod motion;
 pub mod onnx;
+pub mod pipeline;
 pub mod plate;
+pub mod recognizer;
 pub mod recorder;
 pub mod rtsp;
 mod scratch;
+pub mod snapshot;
 #[cfg(test)]
 mod testkit;
+pub mod track;
+mod vision;
+
+pub use vision::{CameraConfig, CameraStatus, Figures, Vision, VisionConfig, VisionError};

@@ -1,5 +1,6 @@
 //! Known faces, one template a person, and the nearest of them.
 
+use gatehouse_core::id::PersonId;
 use serde::{Deserialize, Serialize};
 
 /// Numbers in a description of a face.
@@ -129,7 +130,7 @@ pub struct Match<P> {
 
 /// Known people in memory, searched one by one: 10 000 take about 1 ms.
 #[derive(Debug, Clone)]
-pub struct Gallery<P> {
+pub struct Gallery<P = PersonId> {
     model: String,
     people: Vec<(P, Embedding)>,
 }
