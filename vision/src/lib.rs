@@ -6,19 +6,25 @@
 //!    └───────────▶ decode ──▶ motion ──▶ plate, face ──▶ track ──▶ observation
 //! ```
 
+pub mod decode;
 pub mod enrol;
 pub mod face;
 pub mod figures;
 pub mod frame;
 pub mod hub;
 pub mod models;
+pub mod motion;
 pub mod onnx;
+pub mod pipeline;
 pub mod plate;
 pub mod recognizer;
+pub mod recorder;
 pub mod rtsp;
 mod scratch;
+pub mod snapshot;
 #[cfg(test)]
 mod testkit;
 pub mod track;
+mod vision;
 
-pub use models::RuntimePaths;
+pub use vision::{CameraConfig, CameraStatus, Figures, Vision, VisionConfig, VisionError};

@@ -1,0 +1,467 @@
+//! The thread that writes: parts to segments, segments to their final names, old ones away.
+
+use super::fmp4::{self, Sample};
+use super::index::{self, Segment};
+use super::retention::{self, Retention};
+use super::{OnError, Shared};
+use crate::hub::{AccessUnit, StreamConfig};
+use gatehouse_core::id::DeviceKey;
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+
+/// Length after which a part is written, on the pictures' clock and on ours: with one frame more, below half a second.
+pub const PART: Duration = Duration::from_millis(400);
+/// Length after which a segment ends at the next key frame.
+pub const SEGMENT: Duration = Duration::from_secs(60);
+/// Longest time written pictures wait for the disk itself.
+pub const SYNC_EVERY: Duration = Duration::from_secs(5);
+/// A gap this long ends the segment, so that no file claims time it does not hold.
+const GAP: Duration = Duration::from_secs(10);
+/// How often retention looks; it also looks when the disk is full.
+const SWEEP_EVERY: Duration = Duration::from_secs(30);
+/// How often a continuing problem is told again.
+const REMIND_EVERY: Duration = Duration::from_secs(60);
+/// Shown time of a picture whose successor is not known yet, before any is: 25 fps.
+const FRAME_TICKS: u32 = 3600;
+
+/// The disk: what may fail, so that tests can make it.
+pub trait Disk: Send + Sync + 'static {
+    /// Appends bytes to a file.
+    fn append(&self, file: &mut File, bytes: &[u8]) -> io::Result<()>;
+    /// Bytes free for us where `path` is.
+    fn free(&self, path: &Path) -> io::Result<u64>;
+}
+
+/// The machine's own.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LocalDisk;
+
+impl Disk for LocalDisk {
+    fn append(&self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
+        file.write_all(bytes)
+    }
+
+    fn free(&self, path: &Path) -> io::Result<u64> {
+        let stat = rustix::fs::statvfs(path)?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+}
+
+/// Whether a camera's pictures reach the disk.
+#[derive(Debug, Default)]
+pub struct Health {
+    recording: AtomicBool,
+}
+
+impl Health {
+    pub fn recording(&self) -> bool {
+        self.recording.load(Ordering::Relaxed)
+    }
+}
+
+/// What the writer is asked.
+#[derive(Debug)]
+pub enum Command {
+    Open { key: DeviceKey, health: Arc<Health> },
+    Unit { key: DeviceKey, unit: Arc<AccessUnit> },
+    Flush { key: DeviceKey, sync: bool, reply: oneshot::Sender<io::Result<()>> },
+    Close { key: DeviceKey, reply: oneshot::Sender<io::Result<()>> },
+    Stop { reply: oneshot::Sender<io::Result<()>> },
+}
+
+/// The state of the thread.
+pub struct Writer {
+    cameras: BTreeMap<DeviceKey, Camera>,
+    place: Place,
+    policy: Retention,
+    swept: Instant,
+}
+
+/// What all cameras share.
+struct Place {
+    recordings: PathBuf,
+    shared: Arc<Shared>,
+    disk: Arc<dyn Disk>,
+    on_error: OnError,
+}
+
+impl Writer {
+    pub fn new(
+        recordings: PathBuf,
+        policy: Retention,
+        shared: Arc<Shared>,
+        disk: Arc<dyn Disk>,
+        on_error: OnError,
+    ) -> Self {
+        let place = Place { recordings, shared, disk, on_error };
+        Self { cameras: BTreeMap::new(), place, policy, swept: Instant::now() }
+    }
+
+    /// Works until told to stop or until nobody can tell.
+    pub fn run(mut self, queue: &Receiver<Command>) {
+        loop {
+            match queue.recv_timeout(PART / 4) {
+                Ok(Command::Stop { reply }) => {
+                    self.cameras.values_mut().for_each(|camera| drop(camera.close(&self.place)));
+                    let _ = reply.send(Ok(()));
+                    return;
+                }
+                Ok(command) => self.obey(command),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.cameras.values_mut().for_each(|camera| drop(camera.close(&self.place)));
+                    return;
+                }
+            }
+            let mut full = false;
+            for camera in self.cameras.values_mut() {
+                camera.tick(&self.place);
+                full |= std::mem::take(&mut camera.full);
+            }
+            if full || self.swept.elapsed() >= SWEEP_EVERY {
+                self.sweep(full);
+            }
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Open { key, health } => {
+                let dir = index::camera_dir(&self.place.recordings, &key);
+                self.cameras.insert(key.clone(), Camera::new(key, dir, health));
+            }
+            Command::Unit { key, unit } => {
+                if let Some(camera) = self.cameras.get_mut(&key) {
+                    camera.take(unit, &self.place);
+                }
+            }
+            Command::Flush { key, sync, reply } => {
+                let done = self.cameras.get_mut(&key).map_or(Ok(()), |camera| camera.flush(sync, &self.place));
+                let _ = reply.send(done);
+            }
+            Command::Close { key, reply } => {
+                let done = self.cameras.remove(&key).map_or(Ok(()), |mut camera| camera.close(&self.place));
+                let _ = reply.send(done);
+            }
+            Command::Stop { .. } => {}
+        }
+    }
+
+    /// Removes what retention chooses. On a full disk at least the oldest segment goes, whatever the policy keeps free.
+    fn sweep(&mut self, full: bool) {
+        self.swept = Instant::now();
+        let free = self.place.disk.free(&self.place.recordings).unwrap_or(u64::MAX);
+        let mut policy = self.policy.clone();
+        if full {
+            policy.min_free_bytes = policy.min_free_bytes.max(free.saturating_add(1));
+        }
+        let now_us = Timestamp::now().as_microsecond();
+        let paths: Vec<PathBuf> = {
+            let mut catalogues = self.place.shared.lock();
+            retention::choose(&catalogues, &policy, now_us, free)
+                .into_iter()
+                .filter_map(|(key, start)| catalogues.get_mut(&key)?.segments.remove(&start))
+                .map(|segment| segment.path)
+                .collect()
+        };
+        for path in paths {
+            if let Err(error) = fs::remove_file(&path) {
+                tracing::warn!(path = %path.display(), "Old recording could not be removed: {error}");
+            }
+            // Fails while the day still has segments, as it should.
+            let _ = path.parent().map(fs::remove_dir);
+        }
+    }
+}
+
+/// One camera's writing.
+struct Camera {
+    key: DeviceKey,
+    dir: PathBuf,
+    health: Arc<Health>,
+    file: Option<OpenSegment>,
+    pending: Vec<Arc<AccessUnit>>,
+    pending_since: Instant,
+    /// Latest capture time taken, µs.
+    newest_us: i64,
+    need_key: bool,
+    frame_ticks: u32,
+    /// Whether the disk was full since last asked.
+    full: bool,
+    told: Option<Instant>,
+}
+
+struct OpenSegment {
+    file: File,
+    path: PathBuf,
+    config: Arc<StreamConfig>,
+    start_us: i64,
+    end_us: i64,
+    /// Bytes that are whole parts.
+    len: u64,
+    parts: u32,
+    next_dts: u64,
+    unsynced: Option<Instant>,
+}
+
+impl Camera {
+    fn new(key: DeviceKey, dir: PathBuf, health: Arc<Health>) -> Self {
+        Self {
+            key,
+            dir,
+            health,
+            file: None,
+            pending: Vec::new(),
+            pending_since: Instant::now(),
+            newest_us: i64::MIN,
+            need_key: true,
+            frame_ticks: FRAME_TICKS,
+            full: false,
+            told: None,
+        }
+    }
+
+    fn take(&mut self, unit: Arc<AccessUnit>, place: &Place) {
+        let captured = unit.captured.as_microsecond();
+        let gap = captured.saturating_sub(self.newest_us);
+        let beyond = self.newest_us != i64::MIN && gap.unsigned_abs() > GAP.as_micros() as u64;
+        if beyond {
+            let _ = self.close(place);
+            self.need_key = true;
+            self.newest_us = i64::MIN;
+        }
+        if self.need_key && !unit.key {
+            place.shared.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        if let Some(first) = self.pending.first() {
+            let span = captured.saturating_sub(first.captured.as_microsecond());
+            // A part ends before a picture that is later than all in it: B-frames stay with their own.
+            if captured > self.newest_us && (unit.key || span >= PART.as_micros() as i64) {
+                let _ = self.write_part(Some(captured), place);
+            }
+        }
+        if unit.key {
+            self.need_key = false;
+            let over = self.file.as_ref().is_some_and(|open| {
+                captured.saturating_sub(open.start_us) >= SEGMENT.as_micros() as i64
+                    || (!Arc::ptr_eq(&open.config, &unit.config) && open.config != unit.config)
+            });
+            if over {
+                let _ = self.close(place);
+            }
+        }
+        if self.need_key {
+            // The part before could not be written: what depends on it is of no use.
+            place.shared.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        if self.pending.is_empty() {
+            self.pending_since = Instant::now();
+        }
+        self.newest_us = self.newest_us.max(captured);
+        self.pending.push(unit);
+    }
+
+    /// Writes a part whose time is over though nothing follows, and syncs what waited long enough.
+    fn tick(&mut self, place: &Place) {
+        if !self.pending.is_empty() && self.pending_since.elapsed() >= PART {
+            let _ = self.write_part(None, place);
+        }
+        if let Some(open) = &mut self.file
+            && open.unsynced.is_some_and(|since| since.elapsed() >= SYNC_EVERY)
+        {
+            open.unsynced = None;
+            if let Err(error) = open.file.sync_data() {
+                self.fail(&error, place);
+            }
+        }
+    }
+
+    fn flush(&mut self, sync: bool, place: &Place) -> io::Result<()> {
+        self.write_part(None, place)?;
+        if let Some(open) = &mut self.file
+            && sync
+            && open.unsynced.take().is_some()
+        {
+            open.file.sync_data()?;
+        }
+        Ok(())
+    }
+
+    /// Writes the pending pictures; `next_us` is when the one after them was taken, where known.
+    fn write_part(&mut self, next_us: Option<i64>, place: &Place) -> io::Result<()> {
+        let pending = std::mem::take(&mut self.pending);
+        if pending.is_empty() {
+            return Ok(());
+        }
+        let count = pending.len() as u64;
+        match self.try_write(&pending, next_us, place) {
+            Ok(()) => {
+                place.shared.written.fetch_add(count, Ordering::Relaxed);
+                self.health.recording.store(true, Ordering::Relaxed);
+                self.told = None;
+                Ok(())
+            }
+            Err(error) => {
+                place.shared.dropped.fetch_add(count, Ordering::Relaxed);
+                self.fail(&error, place);
+                Err(error)
+            }
+        }
+    }
+
+    fn try_write(&mut self, pending: &[Arc<AccessUnit>], next_us: Option<i64>, place: &Place) -> io::Result<()> {
+        let mut header = Vec::new();
+        if self.file.is_none() {
+            let Some(first) = pending.first() else { return Ok(()) };
+            header = fmp4::init(&first.config).map_err(io::Error::other)?;
+            self.file = Some(OpenSegment::create(&self.dir, first)?);
+        }
+        let Some(open) = &mut self.file else { return Ok(()) };
+        let ticks = |us: i64| us.saturating_sub(open.start_us).saturating_mul(9) / 100;
+        let presented: Vec<i64> = pending.iter().map(|unit| ticks(unit.captured.as_microsecond())).collect();
+        // Decoding times: the presentation times in rising order. With B-frames compositions go below zero, which
+        // version 1 of `trun` allows; without, they are all zero.
+        let mut sorted = presented.clone();
+        sorted.sort_unstable();
+        let mut next_dts = open.next_dts;
+        let decoded: Vec<u64> = sorted
+            .iter()
+            .map(|pts| {
+                let dts = next_dts.max((*pts).max(0) as u64);
+                next_dts = dts + 1;
+                dts
+            })
+            .collect();
+        let last = decoded.last().copied().unwrap_or(0);
+        let after = next_us.map_or(last + u64::from(self.frame_ticks), |us| ticks(us).max(0) as u64).max(last + 1);
+        let samples: Vec<Sample<'_>> = pending
+            .iter()
+            .enumerate()
+            .map(|(i, unit)| {
+                let next = decoded.get(i + 1).copied().unwrap_or(after);
+                Sample {
+                    data: &unit.data,
+                    dts: decoded[i],
+                    composition: (presented[i] - decoded[i] as i64) as i32,
+                    duration: (next - decoded[i]) as u32,
+                    key: unit.key,
+                }
+            })
+            .collect();
+        if let [first, _, ..] = samples.as_slice() {
+            self.frame_ticks = first.duration;
+        }
+        let mut bytes = header;
+        bytes.extend(fmp4::part(open.parts + 1, &samples));
+        if let Err(error) = place.disk.append(&mut open.file, &bytes) {
+            // Cut off what did fit, so that the file stays whole parts.
+            let _ = open.file.set_len(open.len);
+            return Err(error);
+        }
+        open.parts += 1;
+        open.len += bytes.len() as u64;
+        open.next_dts = last + 1;
+        open.end_us = open.end_us.max(open.start_us + after as i64 * 100 / 9);
+        open.unsynced.get_or_insert_with(Instant::now);
+        let span = open.start_us..open.end_us;
+        let segment = Segment {
+            start_us: open.start_us,
+            end_us: open.end_us,
+            bytes: open.len,
+            path: open.path.clone(),
+            open: true,
+        };
+        let first_us = pending.iter().map(|unit| unit.captured.as_microsecond()).min().unwrap_or(span.start);
+        let pinned = {
+            let mut catalogues = place.shared.lock();
+            let catalogue = catalogues.entry(self.key.clone()).or_default();
+            catalogue.segments.insert(segment.start_us, segment);
+            catalogue.pinned(&(first_us..span.end))
+        };
+        if pinned {
+            open.unsynced = None;
+            open.file.sync_data()?;
+        }
+        Ok(())
+    }
+
+    /// Ends the segment under its final name.
+    fn close(&mut self, place: &Place) -> io::Result<()> {
+        let written = self.write_part(None, place);
+        let Some(open) = self.file.take() else { return written };
+        let mut catalogues = place.shared.lock();
+        let catalogue = catalogues.entry(self.key.clone()).or_default();
+        if open.parts == 0 {
+            catalogue.segments.remove(&open.start_us);
+            drop(catalogues);
+            return fs::remove_file(&open.path);
+        }
+        let closed = index::closed_path(&self.dir, open.start_us, open.end_us);
+        // Renamed under the lock: who looks up a path finds the file there, or looks again.
+        fs::rename(&open.path, &closed)?;
+        if let Some(segment) = catalogue.segments.get_mut(&open.start_us) {
+            segment.path = closed;
+            segment.open = false;
+        }
+        drop(catalogues);
+        open.file.sync_data()?;
+        written
+    }
+
+    /// Gives the segment up at its last whole part and waits for a key frame.
+    fn fail(&mut self, error: &io::Error, place: &Place) {
+        self.need_key = true;
+        self.pending.clear();
+        self.health.recording.store(false, Ordering::Relaxed);
+        let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        self.full |= full;
+        if self.file.is_some() {
+            let _ = self.close(place);
+        }
+        if self.told.is_none_or(|at| at.elapsed() >= REMIND_EVERY) {
+            self.told = Some(Instant::now());
+            let (code, text) = if full {
+                (
+                    "disk_full",
+                    "the disk is full: free space or lower the retention; the oldest recordings are removed".into(),
+                )
+            } else {
+                ("recording_failed", format!("the recording could not be written: {error}"))
+            };
+            (place.on_error)(code, &self.key, &text);
+        }
+    }
+}
+
+impl OpenSegment {
+    fn create(dir: &Path, first: &AccessUnit) -> io::Result<Self> {
+        let start_us = first.captured.as_microsecond();
+        let path = index::open_path(dir, start_us);
+        let day = path.parent().unwrap_or(dir);
+        fs::create_dir_all(day)?;
+        let file = OpenOptions::new().write(true).create_new(true).append(true).open(&path)?;
+        // The name too must survive a power cut.
+        File::open(day)?.sync_all()?;
+        Ok(Self {
+            file,
+            path,
+            config: first.config.clone(),
+            start_us,
+            end_us: start_us,
+            len: 0,
+            parts: 0,
+            next_dts: 0,
+            unsynced: None,
+        })
+    }
+}
