@@ -1,0 +1,1 @@
+import{ct as e,ot as t}from"./index.js";var n=e(`<p></p>`);function r(e){var r=n();t(e,r)}export{r as default};
