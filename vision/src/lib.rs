@@ -7,6 +7,7 @@
 //! ```
 
 pub mod enrol;
+pub mod eval;
 pub mod face;
 pub mod figures;
 pub mod frame;
