@@ -8,6 +8,7 @@
 
 pub mod decode;
 pub mod enrol;
+pub mod eval;
 pub mod face;
 pub mod figures;
 pub mod frame;
