@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 pub use gatehouse_console::client::{Client, Live, PATIENCE};
 use gatehouse_console::compose::{self, Options, Running};
 use gatehouse_console::config::Config;
-use gatehouse_console::provision::{Provision, Silent, testkit};
+use gatehouse_console::provision::{self, Provision, Silent, testkit};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -23,14 +23,7 @@ pub fn fresh_data_dir() -> Result<tempfile::TempDir> {
     let shared = testkit::data_dir();
     tokio::task::block_in_place(|| Provision::new(&shared).ensure_all(&mut Silent)).context("providing for the tests")?;
     let dir = tempfile::Builder::new().prefix("gatehouse-it-").tempdir()?;
-    // PostgreSQL's account must be able to pass through.
-    std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-    for part in ["cache", "runtime", "models", "demo", "stamps"] {
-        let from = shared.join(part);
-        if from.exists() {
-            std::os::unix::fs::symlink(from, dir.path().join(part))?;
-        }
-    }
+    provision::share(&shared, dir.path())?;
     Ok(dir)
 }
 

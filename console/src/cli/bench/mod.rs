@@ -12,11 +12,11 @@ use super::DataDir;
 use super::serve::fail;
 use crate::compose::{self, Options, Running};
 use crate::config::Config;
-use crate::provision::{Provision, Silent};
+use crate::provision::{self, Provision, Silent};
 use anyhow::Context;
 use serde_json::{Map, Value, json};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Measures the product.
@@ -132,21 +132,8 @@ impl Bed {
 pub fn directory(data: &Path) -> anyhow::Result<tempfile::TempDir> {
     tokio::task::block_in_place(|| Provision::new(data).ensure_all(&mut Silent))?;
     let dir = tempfile::Builder::new().prefix("gatehouse-bench-").tempdir()?;
-    share_provisioned(data, dir.path())?;
+    provision::share(data, dir.path())?;
     Ok(dir)
-}
-
-/// Links what set-up provided in one data directory into another.
-pub fn share_provisioned(from: &Path, to: &Path) -> std::io::Result<()> {
-    // PostgreSQL's account must be able to pass through.
-    std::fs::set_permissions(to, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-    for part in ["cache", "runtime", "models", "demo", "stamps"] {
-        let source: PathBuf = std::path::absolute(from.join(part))?;
-        if source.exists() {
-            std::os::unix::fs::symlink(source, to.join(part))?;
-        }
-    }
-    Ok(())
 }
 
 /// What every bench says of itself: processor time of the program and its memory at the end.
