@@ -20,6 +20,11 @@ macro_rules! ids {
             pub fn from_key(key: &str) -> Self {
                 Self(Uuid::new_v5(&KEY_NAMESPACE, format!("{}:{key}", stringify!($name)).as_bytes()))
             }
+
+            /// Derives the id of the `nth` thing that came of an event: a replay of the event names the same things again.
+            pub fn of_event(event: EventId, nth: usize) -> Self {
+                Self(Uuid::new_v5(&event.0, format!("{}:{nth}", stringify!($name)).as_bytes()))
+            }
         }
 
         impl fmt::Display for $name {
@@ -73,6 +78,8 @@ ids! {
     ClipId,
     /// A work order.
     WorkOrderId,
+    /// One presentation of a credential.
+    AccessId,
     /// An operator's account.
     UserId,
 }
@@ -90,7 +97,9 @@ pub struct DeviceKey(String);
 
 /// A key that does not fit its grammar.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("device key {0:?} is not lower-case words of a-z, 0-9 and '-' joined by dots, at most 64 characters: e.g. gate-1.barrier")]
+#[error(
+    "device key {0:?} is not lower-case words of a-z, 0-9 and '-' joined by dots, at most 64 characters: e.g. gate-1.barrier"
+)]
 pub struct KeyError(pub String);
 
 impl DeviceKey {
@@ -112,7 +121,11 @@ impl FromStr for DeviceKey {
         let word = |w: &str| {
             !w.is_empty() && w.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
         };
-        if text.len() <= 64 && text.split('.').all(word) { Ok(Self(text.to_owned())) } else { Err(KeyError(text.to_owned())) }
+        if text.len() <= 64 && text.split('.').all(word) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(KeyError(text.to_owned()))
+        }
     }
 }
 
