@@ -79,7 +79,7 @@ pub fn default_data_dir() -> PathBuf {
 pub fn share(from: &Path, to: &Path) -> std::io::Result<()> {
     // PostgreSQL's account must be able to pass through.
     std::fs::set_permissions(to, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-    for part in ["cache", "runtime", "models", "demo", "stamps"] {
+    for part in ["cache", "runtime", "models", "demo"] {
         let source = std::path::absolute(from.join(part))?;
         if source.exists() {
             std::os::unix::fs::symlink(source, to.join(part))?;
