@@ -2,7 +2,7 @@
 
 use crate::app::{App, Parts};
 use crate::clips;
-use crate::config::Config;
+use crate::config::{BrokerUser, Config};
 use crate::demo::Demo;
 use crate::provision::{self, Cluster, ClusterOptions, InstanceLock, Progress, Provided, Provision};
 use crate::secrets::{self, Secrets};
@@ -13,7 +13,7 @@ use gatehouse_actors::{Change, System, SystemConfig, staff};
 use gatehouse_adapters::mqtt::broker::{Broker, BrokerConfig, User};
 use gatehouse_adapters::mqtt::{self, MqttConfig};
 use gatehouse_core::id::DeviceId;
-use gatehouse_core::site::Site;
+use gatehouse_core::site::{DeviceDef, Site};
 use gatehouse_vision::recognizer::Recognizer;
 use gatehouse_vision::{Retention, Vision, VisionConfig};
 use std::collections::BTreeMap;
@@ -58,11 +58,18 @@ pub struct Running {
 
 /// Brings everything up, in order.
 pub async fn start(options: Options, progress: &mut (dyn Progress + Send)) -> anyhow::Result<Running> {
-    let Options { data, config, demo, auto } = options;
+    let Options { data, mut config, demo, auto } = options;
     let provision = Provision::new(&data);
     let provided = tokio::task::block_in_place(|| provision.ensure_all(progress))?;
     let lock = InstanceLock::acquire(&data)?;
     let secrets = Secrets::open(&data)?;
+
+    if demo {
+        // For sensors that announce themselves: the README shows one.
+        let topics = vec!["homeassistant/#".to_owned(), "sensors/#".to_owned()];
+        let password_file = secrets.path("mqtt-integrator");
+        config.broker.users.push(BrokerUser { name: "integrator".to_owned(), password_file, topics });
+    }
 
     let (cluster, pool) = open_database(&config, &data, &provided).await?;
     let definition = if demo { site::demo()? } else { site::read(config.site.as_deref())? };
@@ -93,7 +100,7 @@ pub async fn start(options: Options, progress: &mut (dyn Progress + Send)) -> an
     });
 
     let demo = match (demo, &broker) {
-        (true, Some(broker)) => Some(Demo::start(&definition, broker.addr(), &provided, &secrets, auto).await?),
+        (true, Some(broker)) => Some(Demo::start(&definition, broker.addr(), &provided.demo, &secrets, auto).await?),
         (true, None) => bail!("the demo needs the embedded broker: remove broker.external from the configuration"),
         (false, _) => None,
     };
@@ -114,7 +121,7 @@ pub async fn start(options: Options, progress: &mut (dyn Progress + Send)) -> an
         data,
     });
     if let Some(recognizer) = recognizer {
-        crate::gallery::enrol_demo_faces(&app, &recognizer).await?;
+        crate::gallery::enrol_demo_face(&app, &recognizer).await?;
         tokio::spawn(crate::gallery::follow(app.system().clone(), vision));
     }
     tokio::spawn(crate::api::health::publish(app.clone()));
@@ -156,36 +163,51 @@ async fn open_database(config: &Config, data: &Path, provided: &Provided) -> any
 async fn open_broker(config: &Config, site: &Site, secrets: &Secrets) -> anyhow::Result<(Option<Broker>, MqttConfig)> {
     let native: Vec<_> = site.devices.iter().filter(|device| site::speaks_mqtt(device)).collect();
     let devices: Vec<_> = native.iter().map(|device| device.key.clone()).collect();
-    let ours = |host: String, port: u16, user: String, password: String| MqttConfig {
-        host,
-        port,
-        user,
-        password,
-        client_id: "gatehouse".to_owned(),
-        tls: None,
-        discovery: true,
-        devices: devices.clone(),
-    };
+    let ours = |host: &str, port, user: &str, password: &str| MqttConfig::new(host, port, user, password).with_devices(devices);
     if let Some(external) = &config.broker.external {
         let (host, port) = external.rsplit_once(':').context("broker.external must be host:port, e.g. broker.lan:1883")?;
         let port = port.parse().context("broker.external: the port is not a number")?;
         let password = config.broker.password_file.as_deref().map(secrets::password_file).transpose()?.unwrap_or_default();
-        return Ok((None, ours(host.to_owned(), port, config.broker.user.clone(), password)));
+        return Ok((None, ours(host, port, &config.broker.user, &password)));
     }
     let password = secrets.password("mqtt-gatehouse")?;
-    let mut users = vec![User::server("gatehouse", &password)];
-    for device in native {
-        let (name, password) = site::account(device, secrets)?;
-        users.push(User::device(&device.key, &password).named(&name));
-    }
+    let mut users = vec![User::server("gatehouse", &password)?];
+    users.extend(device_users(&native, secrets)?);
     for user in &config.broker.users {
         let password = secrets::password_file(&user.password_file)?;
-        users.push(User::integrator(&user.name, &password, user.topics.clone(), user.topics.clone()));
+        users.push(User::integrator(&user.name, &password, user.topics.clone(), user.topics.clone())?);
     }
     let listen = config.broker.listen;
     let broker = Broker::start(BrokerConfig { listen, users, ..BrokerConfig::default() }).await?;
     let address = broker.addr();
-    Ok((Some(broker), ours(address.ip().to_string(), address.port(), "gatehouse".to_owned(), password)))
+    let config = ours(&address.ip().to_string(), address.port(), "gatehouse", &password);
+    Ok((Some(broker), config))
+}
+
+/// The accounts of the native devices: each its own, or one for the devices behind a gateway.
+fn device_users(devices: &[&DeviceDef], secrets: &Secrets) -> anyhow::Result<Vec<User>> {
+    let mut accounts: BTreeMap<String, (String, Vec<&DeviceDef>)> = BTreeMap::new();
+    for device in devices {
+        let (name, password) = site::account(device, secrets)?;
+        let (known, behind) = accounts.entry(name.clone()).or_insert_with(|| (password.clone(), Vec::new()));
+        if *known != password {
+            bail!("device {}: the account {name:?} has another password at another device: give it one", device.key);
+        }
+        behind.push(device);
+    }
+    accounts
+        .into_iter()
+        .map(|(name, (password, behind))| match behind.as_slice() {
+            [device] if device.key.as_str() == name => Ok(User::device(&device.key, &password)?),
+            several => {
+                let topics = |leaves: &[&str]| -> Vec<String> {
+                    several.iter().flat_map(|device| leaves.iter().map(move |leaf| format!("gh/{}/{leaf}", device.key))).collect()
+                };
+                let publish = topics(&["status", "state", "event", "result"]);
+                Ok(User::integrator(&name, &password, publish, topics(&["set"]))?)
+            }
+        })
+        .collect()
 }
 
 fn open_vision(

@@ -7,18 +7,19 @@ use crate::secrets::Secrets;
 use crate::site;
 use anyhow::Context;
 use axum::http::StatusCode;
-use gatehouse_adapters::sim;
-use gatehouse_adapters::sim::compound::{Compound, Peer, PlayError};
+use gatehouse_adapters::sim::compound::{Compound, PeerSpec};
 use gatehouse_adapters::sim::rtsp::{RtspServer, Users};
-use gatehouse_adapters::sim::scene::{self, BodyColour, CameraConfig, PlateColour, SceneHandle, SceneKind, Studio, StudioConfig};
+use gatehouse_adapters::sim::scene::{CameraConfig, SceneKind, Studio, StudioConfig};
+use gatehouse_adapters::sim::stage::Scenes;
+use gatehouse_adapters::sim::story::{PlayError, RESIDENT_PHOTO, STORIES};
 use gatehouse_core::device::link::DeviceKind;
 use gatehouse_core::id::DeviceKey;
-use gatehouse_core::site::Site;
+use gatehouse_core::site::{DeviceDef, LookFor, Site};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use uuid::Uuid;
 
 /// Account of the virtual cameras.
@@ -27,17 +28,19 @@ const RTSP_USER: &str = "viewer";
 /// File in the data directory by which `gatehouse play` finds the running program.
 const CONTROL: &str = "control.json";
 
-/// The resident whose face opens a door, and the photographs that enrol them (`demo/faces`, licences beside them).
-const RESIDENT: (&str, &[&str]) = ("Eileen Collins", &["collins_1.png"]);
+/// Key of the resident whose face opens a door; the photograph is the one the story shows.
+const RESIDENT: &str = "p-face";
 
 /// The running compound.
 pub struct Demo {
-    compound: Compound,
+    // Taken at the stop.
+    compound: Mutex<Option<Compound>>,
     rtsp: RtspServer,
     rtsp_password: String,
     token: String,
     auto: bool,
     faces: PathBuf,
+    resident: Option<String>,
     // Renders and encodes while it lives.
     _studio: Studio,
 }
@@ -68,10 +71,10 @@ impl Demo {
         let rtsp = RtspServer::bind(listen, Users::one(RTSP_USER, &rtsp_password)).await.context("the virtual cameras' RTSP server")?;
         let faces = demo_dir.join("faces");
         let configs = site.devices.iter().filter(|device| device.kind == DeviceKind::Camera).map(|device| {
-            CameraConfig::new(device.key.as_str(), scene_of(&device.class))
+            CameraConfig::new(device.key.as_str(), scene_of(device))
         });
         let zone = jiff::tz::TimeZone::get(&site.zone).unwrap_or(jiff::tz::TimeZone::UTC);
-        let config = StudioConfig { faces: Some(faces.clone()), zone, ..StudioConfig::default() };
+        let config = StudioConfig { faces: Some(faces.clone()), zone: zone.clone(), ..StudioConfig::default() };
         let studio = Studio::start(config, configs.collect())?;
         let mut scenes = BTreeMap::new();
         for scene in studio.scenes() {
@@ -79,14 +82,17 @@ impl Demo {
             rtsp.mount(key.as_str(), scene.source());
             scenes.insert(key, scene.clone());
         }
+        let resident = site.people.iter().find(|person| person.key.as_str() == RESIDENT).map(|person| person.name.clone());
         let mut peers = Vec::new();
         for device in site.devices.iter().filter(|device| site::speaks_mqtt(device)) {
-            let (login, password) = site::account(device, secrets)?;
-            peers.push(Peer { key: device.key.clone(), kind: device.kind, class: device.class.clone(), login, password });
+            let (_, password) = site::account(device, secrets)?;
+            let (key, class, cameras) = (device.key.clone(), device.class.clone(), device.cameras.clone());
+            peers.push(PeerSpec { key, kind: device.kind, class, password, cameras });
         }
-        let compound = Compound::start(broker, peers, Arc::new(Cameras(scenes))).await;
-        compound.auto(auto);
-        Ok(Self { compound, rtsp, rtsp_password, token: secrets.password("control-token")?, auto, faces, _studio: studio })
+        let compound = Compound::start(broker, peers, zone, Arc::new(Scenes(scenes)));
+        compound.set_auto(auto);
+        let token = secrets.password("control-token")?;
+        Ok(Self { compound: Mutex::new(Some(compound)), rtsp, rtsp_password, token, auto, faces, resident, _studio: studio })
     }
 
     /// Leaves word in the data directory for `gatehouse play`.
@@ -102,15 +108,16 @@ impl Demo {
         Some((self.rtsp.url(key.as_str()), RTSP_USER.to_owned(), self.rtsp_password.clone()))
     }
 
-    /// Residents whose faces are enrolled, with their photographs.
-    pub fn residents(&self) -> Vec<(String, Vec<PathBuf>)> {
-        let (name, photos) = RESIDENT;
-        vec![(name.to_owned(), photos.iter().map(|photo| self.faces.join(photo)).collect())]
+    /// The resident whose face is enrolled, with the photograph: name and file.
+    pub fn resident(&self) -> Option<(String, PathBuf)> {
+        let photo = std::fs::read_dir(&self.faces).ok()?.filter_map(Result::ok).map(|entry| entry.path());
+        let photo = photo.into_iter().find(|path| path.file_stem().is_some_and(|stem| stem == RESIDENT_PHOTO))?;
+        Some((self.resident.clone()?, photo))
     }
 
     /// The stories there are.
     pub fn stories(&self) -> Vec<Story> {
-        self.compound.stories().iter().map(Story::from).collect()
+        STORIES.iter().map(Story::from).collect()
     }
 
     /// Whether the timetable plays by itself.
@@ -120,9 +127,11 @@ impl Demo {
 
     /// Plays a story.
     pub fn play(&self, story: &str) -> Result<Uuid, ApiError> {
-        self.compound.play(story).map_err(|error| match error {
-            PlayError::Unknown { .. } => ApiError::new(StatusCode::NOT_FOUND, "unknown_story", error.to_string()).field("story"),
-            _ => ApiError::conflict("story_busy", error.to_string()),
+        let compound = self.compound();
+        let outcome = compound.as_ref().map_or(Err(PlayError::Stopping), |compound| compound.play(story));
+        outcome.map_err(|error| match error {
+            PlayError::Unknown(_) => ApiError::new(StatusCode::NOT_FOUND, "unknown_story", error.to_string()).field("story"),
+            PlayError::Playing(_) | PlayError::Stopping => ApiError::conflict("story_busy", error.to_string()),
         })
     }
 
@@ -134,65 +143,35 @@ impl Demo {
 
     /// Ends the stories and disconnects the devices.
     pub async fn stop(&self) {
-        self.compound.stop().await;
+        let compound = self.compound().take();
+        if let Some(compound) = compound {
+            compound.stop().await;
+        }
+    }
+
+    fn compound(&self) -> MutexGuard<'_, Option<Compound>> {
+        self.compound.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The stories as `gatehouse play` lists them.
 pub fn listing() -> String {
-    sim::story::STORIES.iter().map(|story| format!("{:<16} {} ({} s)\n", story.key, story.about, story.seconds)).collect()
+    STORIES.iter().map(|story| format!("{:<16} {} ({} s)\n", story.key, story.about, story.seconds)).collect()
 }
 
-fn scene_of(class: &str) -> SceneKind {
-    match class {
-        "gate" => SceneKind::Gate,
-        "door" => SceneKind::Lobby,
-        "lift" => SceneKind::LiftLobby,
-        "perimeter" => SceneKind::Perimeter,
-        _ => SceneKind::Corridor,
+/// What a virtual camera looks at: by what is looked for there, else by its name.
+fn scene_of(camera: &DeviceDef) -> SceneKind {
+    let looks_for = |what| camera.stream.as_ref().is_some_and(|stream| stream.look_for.contains(&what));
+    let key = camera.key.as_str();
+    if looks_for(LookFor::Plates) {
+        SceneKind::Gate
+    } else if looks_for(LookFor::Faces) {
+        SceneKind::Lobby
+    } else if key.starts_with("lift") {
+        SceneKind::LiftLobby
+    } else if key.starts_with("fence") {
+        SceneKind::Perimeter
+    } else {
+        SceneKind::Corridor
     }
-}
-
-/// Lets the devices' stories be seen by the virtual cameras.
-struct Cameras(BTreeMap<DeviceKey, SceneHandle>);
-
-impl sim::Stage for Cameras {
-    fn cue(&self, camera: &DeviceKey, cue: sim::Cue) {
-        let Some(scene) = self.0.get(camera) else { return };
-        let taken = match cue {
-            sim::Cue::CarArrives { plate, colour } => {
-                scene.cue(scene::Cue::CarArrives { body: body_of(&plate), plate, colour: plate_colour(&colour) })
-            }
-            sim::Cue::CarLeaves => scene.cue(scene::Cue::CarLeaves),
-            sim::Cue::BarrierTo { open } => scene.cue(scene::Cue::Barrier { open }),
-            sim::Cue::PersonAtDoor { photo } => {
-                scene.cue(scene::Cue::PersonAtDoor { photo, stay: std::time::Duration::from_secs(20) })
-            }
-            sim::Cue::PersonGone => scene.cue(scene::Cue::PersonGone),
-            sim::Cue::Smoke(on) => scene.cue(scene::Cue::Smoke(on)),
-            sim::Cue::Intruder(true) => scene.cue(scene::Cue::Intruder),
-            // The intruder leaves the picture by itself.
-            sim::Cue::Intruder(false) => true,
-            sim::Cue::Freeze(on) => scene.cue(scene::Cue::Freeze(on)),
-        };
-        if !taken {
-            tracing::warn!(%camera, "The virtual camera has too many cues waiting");
-        }
-    }
-}
-
-fn plate_colour(colour: &str) -> PlateColour {
-    match colour {
-        "green" => PlateColour::Green,
-        "yellow" => PlateColour::Yellow,
-        _ => PlateColour::Blue,
-    }
-}
-
-/// The same plate is always on the same car.
-fn body_of(plate: &str) -> BodyColour {
-    const BODIES: [BodyColour; 6] =
-        [BodyColour::White, BodyColour::Silver, BodyColour::Graphite, BodyColour::Navy, BodyColour::Burgundy, BodyColour::Forest];
-    let sum: u32 = plate.chars().map(u32::from).sum();
-    BODIES[sum as usize % BODIES.len()]
 }

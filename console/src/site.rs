@@ -48,7 +48,7 @@ pub fn account(device: &DeviceDef, secrets: &Secrets) -> anyhow::Result<(String,
     let password = match (&device.password, &device.password_file) {
         (Some(password), _) => password.clone(),
         (None, Some(file)) => secrets::password_file(Path::new(file))?,
-        (None, None) => secrets.password(&format!("mqtt-{}", device.key))?,
+        (None, None) => secrets.password(&format!("mqtt-{name}"))?,
     };
     Ok((name, password))
 }
