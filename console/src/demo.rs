@@ -29,7 +29,7 @@ const RTSP_USER: &str = "viewer";
 const CONTROL: &str = "control.json";
 
 /// Key of the resident whose face opens a door; the photograph is the one the story shows.
-const RESIDENT: &str = "p-face";
+const RESIDENT: &str = "p-1203";
 
 /// The running compound.
 pub struct Demo {

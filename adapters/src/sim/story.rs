@@ -148,8 +148,8 @@ const KNOWN_CARDS: [&str; 8] =
     ["0004411021", "0004411022", "0004411035", "0004411047", "0004411058", "0004411063", "0004411079", "0004411084"];
 /// A card of nobody.
 const UNKNOWN_CARD: &str = "0009990017";
-/// Photograph of the enrolled resident, not one that was enrolled.
-pub const RESIDENT_PHOTO: &str = "obama_3";
+/// Photograph of the enrolled resident.
+pub const RESIDENT_PHOTO: &str = "collins_1";
 /// Photograph of somebody who is not enrolled.
 pub const STRANGER_PHOTO: &str = "hopper_1";
 
