@@ -8,7 +8,8 @@ use crate::provision::{self, Cluster, ClusterOptions, InstanceLock, Progress, Pr
 use crate::secrets::{self, Secrets};
 use crate::{auth, routes, site};
 use anyhow::{Context, bail};
-use axum::serve::ListenerExt;
+use axum_server::accept::NoDelayAcceptor;
+use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use gatehouse_actors::{Change, System, SystemConfig, staff};
 use gatehouse_adapters::mqtt::broker::{Broker, BrokerConfig, User};
 use gatehouse_adapters::mqtt::{self, MqttConfig};
@@ -20,7 +21,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio::net::TcpListener;
+use std::net::TcpListener;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -46,6 +48,8 @@ pub struct Running {
     pub app: Arc<App>,
     /// Where the console listens.
     pub address: SocketAddr,
+    /// Whether it speaks TLS.
+    pub tls: bool,
     /// The first administrator's password, when this start made the account.
     pub first_password: Option<String>,
     /// The authorisation table.
@@ -76,9 +80,17 @@ pub async fn start(options: Options, progress: &mut (dyn Progress + Send)) -> an
 
     // A listener that cannot be had stops the start before anything runs.
     let listener = TcpListener::bind(config.listen)
-        .await
         .map_err(|error| anyhow::anyhow!(provision::explain_bind_error(&config.listen.to_string(), &error)))?;
+    listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
+    let tls = match &config.tls {
+        Some(tls) => Some(
+            RustlsConfig::from_pem_file(&tls.cert, &tls.key)
+                .await
+                .with_context(|| format!("tls: {} and {}", tls.cert.display(), tls.key.display()))?,
+        ),
+        None => None,
+    };
 
     let stop = CancellationToken::new();
     let (downlink_tx, downlink_rx) = mpsc::channel(DOWNLINKS);
@@ -109,6 +121,10 @@ pub async fn start(options: Options, progress: &mut (dyn Progress + Send)) -> an
     tokio::spawn(look_when_a_car_waits(system.clone(), vision.clone(), definition.clone()));
 
     let first_password = first_admin(&pool, &system).await?;
+    if let Some(demo) = &demo {
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        demo.announce(&secrets, &format!("{scheme}://{address}"))?;
+    }
     let app = App::new(Parts {
         system,
         pool,
@@ -126,8 +142,9 @@ pub async fn start(options: Options, progress: &mut (dyn Progress + Send)) -> an
     }
     tokio::spawn(crate::api::health::publish(app.clone()));
     let (router, table) = routes::build(app.clone());
-    let server = tokio::spawn(serve(listener, router, stop.clone()));
-    Ok(Running { app, address, first_password, table, stop, server, cluster, _lock: lock })
+    let secure = tls.is_some();
+    let server = tokio::spawn(serve(listener, router, tls, stop.clone()));
+    Ok(Running { app, address, tls: secure, first_password, table, stop, server, cluster, _lock: lock })
 }
 
 impl Running {
@@ -290,13 +307,26 @@ fn first_password() -> String {
     (0..16).map(|_| char::from(LETTERS[rand::random_range(0..LETTERS.len())])).collect()
 }
 
-async fn serve(listener: TcpListener, router: axum::Router, stop: CancellationToken) {
-    let listener = listener.tap_io(|stream| {
-        // A lost option costs latency, not correctness.
-        let _ = stream.set_nodelay(true);
-    });
+/// Serves until told to stop, then gives open requests two seconds.
+async fn serve(listener: std::net::TcpListener, router: axum::Router, tls: Option<RustlsConfig>, stop: CancellationToken) {
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await {
+    let handle = axum_server::Handle::new();
+    tokio::spawn({
+        let handle = handle.clone();
+        async move {
+            stop.cancelled_owned().await;
+            handle.graceful_shutdown(Some(Duration::from_secs(2)));
+        }
+    });
+    // Small messages must not wait for each other: no Nagle.
+    let outcome = match (tls, axum_server::from_tcp(listener)) {
+        (_, Err(error)) => Err(error),
+        (None, Ok(server)) => server.acceptor(NoDelayAcceptor).handle(handle).serve(service).await,
+        (Some(tls), Ok(server)) => {
+            server.acceptor(RustlsAcceptor::new(tls).acceptor(NoDelayAcceptor)).handle(handle).serve(service).await
+        }
+    };
+    if let Err(error) = outcome {
         tracing::error!(%error, "The console's listener ended");
     }
 }
