@@ -14,9 +14,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::frame::Frame;
-pub use faces::{FacesReport, PairsReport, faces, pairs};
+pub use faces::{FacesReport, PairsReport, Separation, faces, pairs};
 pub use figures::{Spread, Threshold, TrueAccept};
-pub use plates::{PlateAccuracy, PlateMiss, PlatesReport, plates};
+pub use plates::{AboveConfidence, PlateAccuracy, PlateMiss, PlatesReport, plates};
 
 /// A row that could not be measured.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

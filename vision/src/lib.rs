@@ -6,6 +6,7 @@
 //!    └───────────▶ decode ──▶ motion ──▶ plate, face ──▶ track ──▶ observation
 //! ```
 
+pub mod cost;
 pub mod decode;
 pub mod enrol;
 pub mod eval;
@@ -28,4 +29,5 @@ mod testkit;
 pub mod track;
 mod vision;
 
+pub use models::RuntimePaths;
 pub use vision::{CameraConfig, CameraStatus, Figures, Vision, VisionConfig, VisionError};
