@@ -17,6 +17,7 @@ pub mod motion;
 pub mod onnx;
 pub mod pipeline;
 pub mod plate;
+mod problems;
 pub mod recognizer;
 pub mod recorder;
 pub mod rtsp;
