@@ -6,6 +6,7 @@
 //!    └───────────▶ decode ──▶ motion ──▶ plate, face ──▶ track ──▶ observation
 //! ```
 
+pub mod bench;
 pub mod decode;
 pub mod enrol;
 pub mod face;
