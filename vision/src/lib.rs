@@ -6,6 +6,7 @@
 //!    └───────────▶ decode ──▶ motion ──▶ plate, face ──▶ track ──▶ observation
 //! ```
 
+pub mod bench;
 pub mod cost;
 pub mod decode;
 pub mod enrol;
@@ -19,6 +20,7 @@ pub mod motion;
 pub mod onnx;
 pub mod pipeline;
 pub mod plate;
+mod problems;
 pub mod recognizer;
 pub mod recorder;
 pub mod rtsp;

@@ -119,7 +119,8 @@ impl MotionGate {
         let light = median(self.background.iter().zip(cells).map(|(known, now)| now - known.mean));
         let share = |over: Duration| 1.0 - (-elapsed / over.as_secs_f32()).exp();
         let warming = self.looked <= WARM_UP;
-        let (usual, unusual) = if warming { (0.5, 0.5) } else { (share(self.options.learn.0), share(self.options.learn.1)) };
+        let (usual, unusual) =
+            if warming { (0.5, 0.5) } else { (share(self.options.learn.0), share(self.options.learn.1)) };
         let mut changed = 0;
         for (known, now) in self.background.iter_mut().zip(cells) {
             let difference = now - known.mean - light;
@@ -233,7 +234,8 @@ mod tests {
         let chroma = vec![128; (width * height / 4) as usize];
         let strides = [width as usize, width as usize / 2, width as usize / 2];
         let pts = Duration::from_millis(40 * i);
-        Frame::from_i420((width, height), [&y, &chroma, &chroma], strides, crate::frame::YuvRange::Limited, pts).unwrap()
+        Frame::from_i420((width, height), [&y, &chroma, &chroma], strides, crate::frame::YuvRange::Limited, pts)
+            .unwrap()
     }
 
     /// Frames at which the gate opened and closed.

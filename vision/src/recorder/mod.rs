@@ -87,6 +87,12 @@ impl Track {
         }
     }
 
+    /// Ends the camera's file. Its recordings stay known.
+    pub fn close(&self) {
+        // When the queue is full the writer closes it with the gap that follows, or at the end.
+        let _ = self.commands.try_send(Command::Close { key: self.key.clone() });
+    }
+
     /// Whether the last part reached the disk.
     pub fn recording(&self) -> bool {
         self.state.recording()
@@ -127,11 +133,6 @@ impl Recorder {
             paused: AtomicBool::new(false),
             state,
         })
-    }
-
-    /// Closes a camera's file. Its recordings stay known.
-    pub async fn close(&self, key: &DeviceKey) -> io::Result<()> {
-        self.ask(|reply| Command::Close { key: key.clone(), reply }).await
     }
 
     /// Writes what the current part holds; with `sync`, through to the disk.

@@ -73,7 +73,7 @@ pub enum Command {
     Open { key: DeviceKey, health: Arc<Health> },
     Unit { key: DeviceKey, unit: Arc<AccessUnit> },
     Flush { key: DeviceKey, sync: bool, reply: oneshot::Sender<io::Result<()>> },
-    Close { key: DeviceKey, reply: oneshot::Sender<io::Result<()>> },
+    Close { key: DeviceKey },
     Stop { reply: oneshot::Sender<io::Result<()>> },
 }
 
@@ -135,6 +135,8 @@ impl Writer {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Open { key, health } => {
+                // The same camera with another address, say.
+                self.close(&key);
                 let dir = index::camera_dir(&self.place.recordings, &key);
                 self.cameras.insert(key.clone(), Camera::new(key, dir, health));
             }
@@ -147,11 +149,14 @@ impl Writer {
                 let done = self.cameras.get_mut(&key).map_or(Ok(()), |camera| camera.flush(sync, &self.place));
                 let _ = reply.send(done);
             }
-            Command::Close { key, reply } => {
-                let done = self.cameras.remove(&key).map_or(Ok(()), |mut camera| camera.close(&self.place));
-                let _ = reply.send(done);
-            }
+            Command::Close { key } => self.close(&key),
             Command::Stop { .. } => {}
+        }
+    }
+
+    fn close(&mut self, key: &DeviceKey) {
+        if let Some(mut camera) = self.cameras.remove(key) {
+            let _ = camera.close(&self.place);
         }
     }
 

@@ -1,0 +1,412 @@
+//! From what single frames show to one decision a car, one a face.
+//!
+//! ```text
+//!  frame ──plates──▶ track ──vote──▶ accepted: say it once          not accepted for 2.5 s: say "unread" once
+//!  frame ──faces───▶ track ──agreement──▶ recognised: say it once   five frames and nobody: say so once
+//! ```
+//! A track that is lost re-arms. A poorer decision may be followed by a better one of the same track, never the reverse.
+
+use crate::face::{FaceRead, Gallery};
+use crate::plate::PlateRead;
+use crate::track::{TrackPolicy, Tracker};
+use gatehouse_core::id::PersonId;
+use gatehouse_core::recognition::Seen;
+use gatehouse_core::recognition::face::{FaceAgreement, FacePolicy, FaceSighting, FaceVerdict};
+use gatehouse_core::recognition::plate::{PlateColour, PlatePolicy, PlateVerdict, PlateVote};
+use std::time::Duration;
+
+/// How long a car stays in view unread before the guard is asked.
+const UNREAD_AFTER: Duration = Duration::from_millis(2500);
+/// Detector confidence of a box that may be an unread plate rather than a grille.
+const PLATE_SCORE: f32 = 0.6;
+/// How long after a trigger a plate must have been decided, and how long before it still counts.
+const EXPECT_WITHIN: Duration = Duration::from_secs(3);
+const EXPECT_BEFORE: Duration = Duration::from_secs(8);
+/// A text or person that was just here is the same visit: a detector may miss it for moments.
+const SAME_PLATE: Duration = Duration::from_secs(10);
+const SAME_PERSON: Duration = Duration::from_secs(5);
+/// Strangers are reported this often at most.
+const STRANGER_EVERY: Duration = Duration::from_secs(10);
+
+/// A plate found in one frame, read or not.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlateSeen {
+    /// x1, y1, x2, y2, frame pixels.
+    pub bounds: [f32; 4],
+    /// The detector's confidence, 0–1.
+    pub score: f32,
+    /// What it says, where a plate text fits.
+    pub read: Option<PlateRead>,
+}
+
+/// Something to report, with where in the frame it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    /// What.
+    pub seen: Seen,
+    /// Where, frame pixels; `None` when the whole frame shows it.
+    pub bounds: Option<[f32; 4]>,
+}
+
+/// The word for a plate's ground colour.
+pub fn colour_word(colour: PlateColour) -> &'static str {
+    match colour {
+        PlateColour::Blue => "blue",
+        PlateColour::Yellow => "yellow",
+        PlateColour::Green => "green",
+        PlateColour::White => "white",
+        PlateColour::Black => "black",
+        PlateColour::Unknown => "unknown",
+    }
+}
+
+/// One camera's cars.
+#[derive(Debug)]
+pub struct PlateWatch {
+    policy: PlatePolicy,
+    tracker: Tracker<Car>,
+    /// Texts said, and when they were last seen.
+    recent: Vec<(String, Duration)>,
+    decided: Option<Duration>,
+    /// When a trigger's patience ends.
+    expected_by: Option<Duration>,
+}
+
+#[derive(Debug, Default)]
+struct Car {
+    vote: PlateVote,
+    since: Option<Duration>,
+    colour: Option<PlateColour>,
+    said: Said,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Said {
+    #[default]
+    Nothing,
+    Unread,
+    Text(String),
+}
+
+impl PlateWatch {
+    /// Nobody in view.
+    pub fn new(policy: PlatePolicy) -> Self {
+        Self {
+            policy,
+            tracker: Tracker::new(TrackPolicy::PLATES),
+            recent: Vec::new(),
+            decided: None,
+            expected_by: None,
+        }
+    }
+
+    /// Whether a car is in view.
+    pub fn occupied(&self) -> bool {
+        !self.tracker.is_empty()
+    }
+
+    /// Takes what a frame taken at `now` shows.
+    pub fn update(&mut self, seen: &[PlateSeen], now: Duration) -> Vec<Decision> {
+        self.recent.retain(|(_, at)| now.saturating_sub(*at) < SAME_PLATE);
+        let plausible: Vec<&PlateSeen> =
+            seen.iter().filter(|plate| plate.read.is_some() || plate.score >= PLATE_SCORE).collect();
+        let bounds: Vec<_> = plausible.iter().map(|plate| plate.bounds).collect();
+        let tracks = self.tracker.assign(&bounds, now);
+        let mut decisions = Vec::new();
+        for (plate, track) in plausible.into_iter().zip(tracks) {
+            let Some(car) = self.tracker.state(track) else { continue };
+            let since = *car.since.get_or_insert(now);
+            if let Some(read) = &plate.read {
+                car.vote.add(&read.text, read.confidence);
+                car.colour = Some(read.colour);
+            }
+            let colour = colour_word(car.colour.unwrap_or(PlateColour::Unknown)).to_owned();
+            let decided = match car.vote.verdict(&self.policy) {
+                PlateVerdict::Accepted { text, confidence, frames } => {
+                    let known = self.recent.iter_mut().find(|(held, _)| *held == text);
+                    let new = known.is_none();
+                    match known {
+                        Some((_, at)) => *at = now,
+                        None => self.recent.push((text.clone(), now)),
+                    }
+                    let changed = car.said != Said::Text(text.clone());
+                    car.said = Said::Text(text.clone());
+                    (new && changed).then_some(Seen::Plate { text, confidence, colour, votes: frames })
+                }
+                verdict if car.said == Said::Nothing && now.saturating_sub(since) >= UNREAD_AFTER => {
+                    car.said = Said::Unread;
+                    let confidence = match verdict {
+                        PlateVerdict::Uncertain { confidence, .. } => confidence,
+                        PlateVerdict::Nothing | PlateVerdict::Accepted { .. } => 0.0,
+                    };
+                    // No text: an unsure one must not find a known car.
+                    Some(Seen::Plate { text: String::new(), confidence, colour, votes: car.vote.frames() })
+                }
+                PlateVerdict::Nothing | PlateVerdict::Uncertain { .. } => None,
+            };
+            if let Some(seen) = decided {
+                decisions.push(Decision { seen, bounds: Some(plate.bounds) });
+            }
+        }
+        if !decisions.is_empty() {
+            self.decided = Some(now);
+            self.expected_by = None;
+        }
+        decisions
+    }
+
+    /// A loop or button says that a car is here.
+    pub fn expect(&mut self, now: Duration) {
+        let before = self.decided.is_some_and(|at| now.saturating_sub(at) <= EXPECT_BEFORE);
+        let standing = self.recent.iter().any(|(_, at)| now.saturating_sub(*at) <= EXPECT_BEFORE);
+        if !before && !standing && self.expected_by.is_none() {
+            self.expected_by = Some(now + EXPECT_WITHIN);
+        }
+    }
+
+    /// The answer for a car that was announced but not read in time.
+    pub fn overdue(&mut self, now: Duration) -> Option<Decision> {
+        if now < self.expected_by? {
+            return None;
+        }
+        self.expected_by = None;
+        self.decided = Some(now);
+        let seen = Seen::Plate { text: String::new(), confidence: 0.0, colour: "unknown".into(), votes: 0 };
+        Some(Decision { seen, bounds: None })
+    }
+}
+
+/// One camera's faces.
+#[derive(Debug)]
+pub struct FaceWatch {
+    policy: FacePolicy,
+    tracker: Tracker<Visit>,
+    /// People said as recognised, and when they were last seen.
+    recent: Vec<(PersonId, Duration)>,
+    stranger: Option<Duration>,
+}
+
+#[derive(Debug, Default)]
+struct Visit {
+    agreement: FaceAgreement<PersonId>,
+    frames: usize,
+    near: usize,
+    liveness: Option<f32>,
+    recognised: Option<PersonId>,
+    reported: bool,
+}
+
+impl FaceWatch {
+    /// Nobody in view.
+    pub fn new(policy: FacePolicy) -> Self {
+        Self { policy, tracker: Tracker::new(TrackPolicy::FACES), recent: Vec::new(), stranger: None }
+    }
+
+    /// Whether a face is in view.
+    pub fn occupied(&self) -> bool {
+        !self.tracker.is_empty()
+    }
+
+    /// Takes the faces of a frame taken at `now`, held against the people known.
+    pub fn update(&mut self, faces: &[FaceRead], gallery: &Gallery<PersonId>, now: Duration) -> Vec<Decision> {
+        self.recent.retain(|(_, at)| now.saturating_sub(*at) < SAME_PERSON);
+        let bounds: Vec<_> = faces.iter().map(|face| face.bounds).collect();
+        let tracks = self.tracker.assign(&bounds, now);
+        let mut decisions = Vec::new();
+        for (face, track) in faces.iter().zip(tracks) {
+            let Some(visit) = self.tracker.state(track) else { continue };
+            let best = gallery.best(&face.embedding);
+            let sighting = FaceSighting {
+                person: best.map(|best| best.person),
+                cosine: best.map_or(-1.0, |best| best.cosine),
+                width_px: face.width_px,
+                liveness: face.liveness,
+            };
+            let verdict = visit.agreement.push(sighting, &self.policy);
+            visit.frames += 1;
+            visit.near += usize::from(face.width_px >= self.policy.min_width_px);
+            let liveness = visit.liveness.map_or(face.liveness, |least| least.min(face.liveness));
+            visit.liveness = Some(liveness);
+            let width_px = face.width_px.max(0.0) as u32;
+            let judged = visit.frames >= self.policy.frames;
+            let seen = match verdict {
+                FaceVerdict::Recognised { person, cosine, liveness, frames } => {
+                    let known = self.recent.iter_mut().find(|(held, _)| *held == person);
+                    let new = known.is_none();
+                    match known {
+                        Some((_, at)) => *at = now,
+                        None => self.recent.push((person, now)),
+                    }
+                    let changed = visit.recognised.replace(person) != Some(person);
+                    visit.reported = true;
+                    (new && changed).then_some(Seen::Face {
+                        candidate: Some((person, cosine)),
+                        accepted: true,
+                        width_px,
+                        liveness,
+                        agreeing: frames.min(255) as u8,
+                    })
+                }
+                FaceVerdict::Candidate { person, cosine } if judged && !visit.reported => {
+                    visit.reported = true;
+                    let candidate = Some((person, cosine));
+                    Some(Seen::Face { candidate, accepted: false, width_px, liveness, agreeing: 0 })
+                }
+                // A passer-by far away is nobody's business.
+                FaceVerdict::Unknown if judged && !visit.reported && 2 * visit.near > visit.frames => {
+                    visit.reported = true;
+                    let often = self.stranger.is_some_and(|at| now.saturating_sub(at) < STRANGER_EVERY);
+                    self.stranger = Some(if often { self.stranger.unwrap_or(now) } else { now });
+                    let seen = Seen::Face { candidate: None, accepted: false, width_px, liveness, agreeing: 0 };
+                    (!often).then_some(seen)
+                }
+                FaceVerdict::Candidate { .. } | FaceVerdict::Unknown => None,
+            };
+            decisions.extend(seen.map(|seen| Decision { seen, bounds: Some(face.bounds) }));
+        }
+        decisions
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::face::{Embedding, FaceQuality, Template};
+    use gatehouse_core::recognition::plate::PlateKind;
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_secs(1_000_000) + Duration::from_millis(ms)
+    }
+
+    fn plate(text: &str, confidence: f32, x: f32) -> PlateSeen {
+        let bounds = [x, 400.0, x + 150.0, 450.0];
+        let read = PlateRead {
+            text: text.into(),
+            confidence,
+            colour: PlateColour::Blue,
+            kind: PlateKind::Single,
+            corners: [[0.0; 2]; 4],
+            bounds,
+            score: 0.9,
+        };
+        PlateSeen { bounds, score: 0.9, read: (!text.is_empty()).then_some(read) }
+    }
+
+    fn texts(decisions: &[Decision]) -> Vec<&str> {
+        decisions.iter().map(|d| if let Seen::Plate { text, .. } = &d.seen { text.as_str() } else { "?" }).collect()
+    }
+
+    #[test]
+    fn a_plate_is_said_once_and_again_when_it_comes_again() {
+        let mut watch = PlateWatch::new(PlatePolicy::default());
+        assert_eq!(texts(&watch.update(&[plate("粤B12345", 0.6, 100.0)], ms(0))), [""; 0]);
+        assert_eq!(texts(&watch.update(&[plate("粤B12345", 0.97, 130.0)], ms(200))), ["粤B12345"]);
+        for i in 2..100 {
+            assert!(watch.update(&[plate("粤B12345", 0.97, 130.0)], ms(200 * i)).is_empty());
+        }
+        assert!(watch.occupied());
+        assert!(watch.update(&[plate("粤B12345", 0.97, 130.0)], ms(28_000)).is_empty(), "missed for moments");
+        assert_eq!(texts(&watch.update(&[plate("粤B12345", 0.97, 130.0)], ms(60_000))), ["粤B12345"]);
+    }
+
+    #[test]
+    fn a_car_that_stays_unread_is_the_guards_and_may_be_read_yet() {
+        let mut watch = PlateWatch::new(PlatePolicy::default());
+        let mut said = Vec::new();
+        for i in 0..30 {
+            said.extend(watch.update(&[plate("", 0.0, 100.0)], ms(200 * i)));
+        }
+        assert_eq!(texts(&said), [""]);
+        assert_eq!(texts(&watch.update(&[plate("粤B12345", 0.95, 100.0)], ms(6200))), ["粤B12345"]);
+    }
+
+    #[test]
+    fn an_unsure_text_is_never_said() {
+        let mut watch = PlateWatch::new(PlatePolicy::default());
+        let mut said = Vec::new();
+        for i in 0..30 {
+            said.extend(
+                watch.update(&[plate(["粤B12345", "粤B12346", "粤B1234S"][i % 3], 0.5, 100.0)], ms(200 * i as u64)),
+            );
+        }
+        assert_eq!(texts(&said), [""]);
+    }
+
+    #[test]
+    fn a_trigger_without_a_plate_is_answered_and_one_after_a_read_is_not() {
+        let mut watch = PlateWatch::new(PlatePolicy::default());
+        watch.expect(ms(0));
+        watch.expect(ms(1000));
+        assert_eq!(watch.overdue(ms(2999)), None);
+        assert_eq!(texts(&watch.overdue(ms(3000)).into_iter().collect::<Vec<_>>()), [""]);
+        assert_eq!(watch.overdue(ms(9000)), None);
+        watch.update(&[plate("粤B12345", 0.97, 100.0)], ms(20_000));
+        watch.expect(ms(22_000));
+        assert_eq!(watch.overdue(ms(60_000)), None, "the car on the loop is the one just read");
+    }
+
+    fn person(n: u128) -> PersonId {
+        PersonId(uuid::Uuid::from_u128(n))
+    }
+
+    fn face(axis: usize, share: f32, width: f32) -> FaceRead {
+        let mut numbers = [0f32; 512];
+        numbers[axis] = share;
+        numbers[511] = (1.0 - share * share).sqrt();
+        FaceRead {
+            bounds: [100.0, 100.0, 100.0 + width, 100.0 + width],
+            width_px: width,
+            score: 1.0,
+            embedding: Embedding::normalised(&numbers).unwrap(),
+            liveness: 0.9,
+            landmarks: [[0.0; 2]; 5],
+            quality: FaceQuality { sharpness: 100.0, brightness: 100.0, turn: 0.0 },
+        }
+    }
+
+    fn gallery() -> Gallery<PersonId> {
+        let mut gallery = Gallery::new("m");
+        gallery.insert(person(1), &Template::enrol("m", [&face(3, 1.0, 120.0).embedding]).unwrap()).unwrap();
+        gallery
+    }
+
+    /// The decisions on equal faces, five a second.
+    fn watched(face: &FaceRead, frames: u64) -> Vec<(usize, bool, bool)> {
+        let (mut watch, gallery) = (FaceWatch::new(FacePolicy::default()), gallery());
+        (0..frames)
+            .flat_map(|i| {
+                let decisions = watch.update(std::slice::from_ref(face), &gallery, ms(200 * i));
+                decisions.into_iter().map(move |d| match d.seen {
+                    Seen::Face { candidate, accepted, .. } => (i as usize, candidate.is_some(), accepted),
+                    other => panic!("{other:?}"),
+                })
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_resident_is_accepted_on_the_third_frame_and_once() {
+        assert_eq!(watched(&face(3, 0.8, 120.0), 50), [(2, true, true)]);
+    }
+
+    #[test]
+    fn a_likeness_is_a_candidate_and_a_stranger_nobody_after_five_frames() {
+        assert_eq!(watched(&face(3, 0.45, 120.0), 50), [(4, true, false)]);
+        assert_eq!(watched(&face(9, 0.8, 120.0), 50), [(4, false, false)]);
+        assert_eq!(watched(&face(9, 0.8, 60.0), 50), [], "far away");
+        assert_eq!(watched(&face(3, 0.8, 60.0), 50), [(4, true, false)], "too far to open");
+    }
+
+    #[test]
+    fn a_candidate_who_comes_nearer_is_accepted() {
+        let (mut watch, gallery) = (FaceWatch::new(FacePolicy::default()), gallery());
+        let mut accepted = Vec::new();
+        for i in 0..20 {
+            let face = face(3, 0.8, if i < 8 { 70.0 } else { 110.0 });
+            for decision in watch.update(&[face], &gallery, ms(200 * i)) {
+                accepted.push(matches!(decision.seen, Seen::Face { accepted: true, .. }));
+            }
+        }
+        assert_eq!(accepted, [false, true]);
+    }
+}

@@ -1,0 +1,517 @@
+//! The handle: every camera of a site, from its stream to clips and observations.
+
+use crate::face::Gallery;
+use crate::figures::{Latency, Spread};
+use crate::hub::{AccessUnit, Hub, Loss};
+use crate::models::RuntimePaths;
+use crate::pipeline::pool::{Loader, OnProblem, Pool, Readers, Sink};
+use crate::pipeline::{Analysis, Role, picture};
+use crate::problems::{Problems, Tell};
+use crate::recognizer::Recognizer;
+use crate::recorder::{Clip, ClipError, LocalDisk, OnError, Recorder, Retention, Track};
+use crate::rtsp::{self, Listener, Source, Transport};
+use crate::snapshot::{self, SnapshotError};
+use bytes::Bytes;
+use gatehouse_core::id::{DeviceId, DeviceKey, PersonId, PictureId};
+use gatehouse_core::recognition::{Observation, Seen};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+use tokio::task::AbortHandle;
+use url::Url;
+
+/// What to run.
+#[derive(Debug, Clone)]
+pub struct VisionConfig {
+    /// Where recordings lie.
+    pub recordings: PathBuf,
+    /// Where pictures of observations lie.
+    pub pictures: PathBuf,
+    /// The models; `None` runs video and motion alone.
+    pub runtime: Option<RuntimePaths>,
+    /// The cameras to begin with.
+    pub cameras: Vec<CameraConfig>,
+    /// How long recordings are kept.
+    pub retention: Retention,
+    /// Threads that run models, for all cameras together.
+    pub workers: usize,
+}
+
+impl VisionConfig {
+    /// The usual places below a data directory; no cameras, no models, one worker.
+    pub fn new(data: &Path) -> Self {
+        Self {
+            recordings: data.join("recordings"),
+            pictures: data.join("pictures"),
+            runtime: None,
+            cameras: Vec::new(),
+            retention: Retention::default(),
+            workers: 1,
+        }
+    }
+}
+
+/// One camera.
+#[derive(Clone)]
+pub struct CameraConfig {
+    /// Its id.
+    pub id: DeviceId,
+    /// Its name; recordings lie below it.
+    pub key: DeviceKey,
+    /// `rtsp://host:port/path`, without credentials.
+    pub url: Url,
+    /// User, empty for none.
+    pub user: String,
+    /// Password.
+    pub password: String,
+    /// How RTP travels.
+    pub transport: Transport,
+    /// Whether it is recorded.
+    pub record: bool,
+    /// What it is looked at for; empty: nothing.
+    pub roles: Vec<Role>,
+}
+
+impl CameraConfig {
+    /// A recorded camera that is not looked at.
+    pub fn new(key: DeviceKey, url: Url) -> Self {
+        Self {
+            id: key.id(),
+            key,
+            url,
+            user: String::new(),
+            password: String::new(),
+            transport: Transport::default(),
+            record: true,
+            roles: Vec::new(),
+        }
+    }
+}
+
+impl std::fmt::Debug for CameraConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} at {} (record {}, {:?})", self.key, self.url, self.record, self.roles)
+    }
+}
+
+/// Why vision cannot start or take a camera.
+#[derive(Debug, thiserror::Error)]
+pub enum VisionError {
+    /// A directory or thread could not be made.
+    #[error("{what} could not be prepared")]
+    Io {
+        /// What.
+        what: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// No asynchronous runtime.
+    #[error("vision must be started inside the asynchronous runtime")]
+    NoRuntime,
+    /// The address is not one of a camera.
+    #[error("camera {key}: {url} is no address of a camera; use rtsp://host:port/path, with user and password apart")]
+    Url {
+        /// Which camera.
+        key: DeviceKey,
+        /// Its address, without credentials.
+        url: String,
+    },
+}
+
+/// How a camera does.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct CameraStatus {
+    /// Its id.
+    pub id: DeviceId,
+    /// Its name.
+    pub key: DeviceKey,
+    /// Whether frames arrive.
+    pub live: bool,
+    /// Why not: `starting`, `stalled`, `refused`, `unauthorised`, `undecodable`; empty when live.
+    pub reason: String,
+    /// Frames per second.
+    pub fps: f32,
+    /// Kilobits per second.
+    pub kbps: f32,
+    /// RFC 6381 name, empty before it is known.
+    pub codec: String,
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// Who watches now.
+    pub viewers: u32,
+    /// Whether its pictures reach the disk.
+    pub recording: bool,
+    /// Sessions opened again.
+    pub restarts: u64,
+    /// When the newest frame was taken.
+    pub last_frame_at: Option<Timestamp>,
+    /// Problems counted by code.
+    pub errors: BTreeMap<&'static str, u64>,
+}
+
+/// What all of it does.
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
+pub struct Figures {
+    /// Median time of a frame through the plate stages, ms.
+    pub plates_ms_p50: f64,
+    /// Median time of a frame through the face stages, ms.
+    pub faces_ms_p50: f64,
+    /// Frames looked at.
+    pub frames: u64,
+    /// Pictures decoded.
+    pub decoded: u64,
+    /// Frames and units that gave way to newer ones.
+    pub dropped: u64,
+    /// From a unit's arrival to its delivery to a viewer.
+    pub delivery: Spread,
+    /// From asking for a clip to having it.
+    pub clips: Spread,
+    /// Units written to disk.
+    pub recorded: u64,
+    /// Units that were to be recorded and were lost to a full queue or disk.
+    pub unrecorded: u64,
+}
+
+/// All cameras. Cheap to clone.
+#[derive(Clone)]
+pub struct Vision {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    recorder: Recorder,
+    pictures: PathBuf,
+    pool: Arc<Pool>,
+    sink: Sink,
+    problems: Arc<Problems>,
+    on_problem: OnProblem,
+    cameras: RwLock<BTreeMap<DeviceId, Arc<Camera>>>,
+    runtime: tokio::runtime::Handle,
+    clip_time: Latency,
+}
+
+/// A camera as its stream's task sees it.
+struct Camera {
+    config: CameraConfig,
+    hub: Arc<Hub>,
+    track: Option<Track>,
+    analysis: Option<Analysis>,
+    sink: Sink,
+    problems: Arc<Problems>,
+    /// `None` before the first word; then why it is lost, or that it is not.
+    state: Mutex<Option<Option<Loss>>>,
+    restarts: AtomicU64,
+    last_frame_us: AtomicI64,
+    task: Mutex<Option<AbortHandle>>,
+}
+
+impl Vision {
+    /// Starts every camera. Call it inside a tokio runtime; the models load in the background.
+    ///
+    /// `sink` gets observations and `errors` problems (a code, a sentence that begins with the camera's key), both from
+    /// any thread: they must not wait long.
+    pub fn start(config: VisionConfig, sink: Sink, errors: Tell) -> Result<Self, VisionError> {
+        let load = config.runtime.clone().map(|paths| {
+            let load = move || Ok(Arc::new(Recognizer::open(&paths)?) as Arc<dyn Readers>);
+            Box::new(load) as Loader
+        });
+        Self::start_with(config, load, sink, errors)
+    }
+
+    /// As [`start`](Self::start), with other readers than the models of `config.runtime`.
+    pub fn start_with(
+        config: VisionConfig,
+        load: Option<Loader>,
+        sink: Sink,
+        errors: Tell,
+    ) -> Result<Self, VisionError> {
+        let runtime = tokio::runtime::Handle::try_current().map_err(|_| VisionError::NoRuntime)?;
+        let problems = Arc::new(Problems::new(errors));
+        let noted = problems.clone();
+        let on_problem: OnProblem = Arc::new(move |code, key, text| noted.note(code, key, text));
+        let noted = problems.clone();
+        let on_error: OnError = Arc::new(move |code, key, text| noted.note(code, Some(key), text));
+        let recorder = Recorder::start(&config.recordings, config.retention, Arc::new(LocalDisk), on_error)
+            .map_err(|source| VisionError::io(format!("the directory {}", config.recordings.display()), source))?;
+        let pool = Pool::start(config.workers, config.pictures.clone(), load, sink.clone(), on_problem.clone())
+            .map_err(|source| VisionError::io("a recognition thread".into(), source))?;
+        let inner = Inner {
+            recorder,
+            pictures: config.pictures,
+            pool,
+            sink,
+            problems,
+            on_problem,
+            cameras: RwLock::default(),
+            runtime,
+            clip_time: Latency::default(),
+        };
+        let vision = Self { inner: Arc::new(inner) };
+        for camera in config.cameras {
+            vision.add_camera(camera)?;
+        }
+        Ok(vision)
+    }
+
+    /// Starts a camera; one of the same id is stopped first.
+    pub fn add_camera(&self, config: CameraConfig) -> Result<(), VisionError> {
+        let mut shown = config.url.clone();
+        let clean = shown.set_username("").is_ok() && shown.set_password(None).is_ok() && shown == config.url;
+        if config.url.scheme() != "rtsp" || config.url.host().is_none() || !clean {
+            return Err(VisionError::Url { key: config.key, url: shown.to_string() });
+        }
+        if let Some(before) = self.cameras_mut().remove(&config.id) {
+            before.end();
+        }
+        let inner = &self.inner;
+        let failed = |what: &str| {
+            let what = format!("{what} of camera {}", config.key);
+            move |source| VisionError::io(what, source)
+        };
+        let track = match config.record {
+            true => Some(inner.recorder.track(&config.key).map_err(failed("the recording"))?),
+            // What was recorded before can still be asked for.
+            false => inner.recorder.know(&config.key).map(|()| None).map_err(failed("the recording"))?,
+        };
+        let (pool, sink, on_problem) = (inner.pool.clone(), inner.sink.clone(), inner.on_problem.clone());
+        let analysis = (!config.roles.is_empty())
+            .then(|| Analysis::start(config.id, config.key.clone(), &config.roles, pool, sink, on_problem))
+            .transpose()
+            .map_err(failed("the analysis"))?;
+        let camera = Arc::new(Camera {
+            hub: Arc::new(Hub::new()),
+            track,
+            analysis,
+            sink: inner.sink.clone(),
+            problems: inner.problems.clone(),
+            state: Mutex::default(),
+            restarts: AtomicU64::new(0),
+            last_frame_us: AtomicI64::new(i64::MIN),
+            task: Mutex::default(),
+            config,
+        });
+        let source = Source {
+            url: camera.config.url.clone(),
+            user: camera.config.user.clone(),
+            password: camera.config.password.clone(),
+            transport: camera.config.transport,
+        };
+        let task = inner.runtime.spawn(rtsp::run(source, camera.hub.clone(), camera.clone()));
+        *lock(&camera.task) = Some(task.abort_handle());
+        self.cameras_mut().insert(camera.config.id, camera);
+        Ok(())
+    }
+
+    /// Stops a camera; whether there was one. Its recordings stay.
+    pub fn remove_camera(&self, id: DeviceId) -> bool {
+        let Some(camera) = self.cameras_mut().remove(&id) else { return false };
+        camera.end();
+        if let Some(track) = &camera.track {
+            track.close();
+        }
+        true
+    }
+
+    /// A camera's live stream.
+    pub fn hub(&self, id: DeviceId) -> Option<Arc<Hub>> {
+        self.camera(id).map(|camera| camera.hub.clone())
+    }
+
+    /// How a camera does.
+    pub fn status(&self, id: DeviceId) -> Option<CameraStatus> {
+        self.camera(id).map(|camera| camera.status())
+    }
+
+    /// How all cameras do, by id.
+    pub fn statuses(&self) -> Vec<CameraStatus> {
+        let cameras: Vec<_> = self.cameras().values().cloned().collect();
+        cameras.iter().map(|camera| camera.status()).collect()
+    }
+
+    /// Cuts an exact clip: the pictures taken in `from ≤ t < to`, as far as they have arrived.
+    pub async fn clip(&self, id: DeviceId, from: Timestamp, to: Timestamp) -> Result<Clip, ClipError> {
+        let began = Instant::now();
+        let key = self.key(id).ok_or(ClipError::UnknownCamera)?;
+        let clip = self.inner.recorder.clip(&key, from, to).await;
+        self.inner.clip_time.record(began.elapsed());
+        clip
+    }
+
+    /// Keeps a range from retention, also where it is yet to come; durable when it returns.
+    pub async fn pin(&self, id: DeviceId, from: Timestamp, to: Timestamp) -> Result<(), ClipError> {
+        let key = self.key(id).ok_or(ClipError::UnknownCamera)?;
+        self.inner.recorder.pin(&key, from, to).await
+    }
+
+    /// Lets a pinned range go; whether it was pinned.
+    pub async fn unpin(&self, id: DeviceId, from: Timestamp, to: Timestamp) -> Result<bool, ClipError> {
+        let key = self.key(id).ok_or(ClipError::UnknownCamera)?;
+        self.inner.recorder.unpin(&key, from, to).await
+    }
+
+    /// The first and last recorded instant of a camera.
+    pub fn recorded(&self, id: DeviceId) -> Option<(Timestamp, Timestamp)> {
+        self.inner.recorder.extent(&self.key(id)?)
+    }
+
+    /// The latest picture of a camera.
+    pub async fn snapshot_jpeg(&self, id: DeviceId) -> Result<Bytes, SnapshotError> {
+        let camera = self.camera(id).ok_or(SnapshotError::UnknownCamera)?;
+        let newest = camera.analysis.as_ref().and_then(Analysis::newest);
+        let made = tokio::task::spawn_blocking(move || snapshot::jpeg(&camera.hub, newest));
+        made.await.map_err(|_| SnapshotError::NoPicture)?
+    }
+
+    /// Where an observation's picture lies; `at` is its `observed_at`.
+    pub fn picture_path(&self, id: PictureId, at: Timestamp) -> PathBuf {
+        picture::path(&self.inner.pictures, id, at)
+    }
+
+    /// Sets the people whose faces are known.
+    pub fn set_gallery(&self, gallery: Gallery<PersonId>) {
+        self.inner.pool.set_gallery(gallery);
+    }
+
+    /// Looks now, at full rate, for a few seconds: a loop or a button says that somebody is there. On a camera that
+    /// reads plates the answer comes within four seconds, with an empty text where none was read.
+    pub fn trigger(&self, id: DeviceId) {
+        if let Some(camera) = self.camera(id)
+            && let Some(analysis) = &camera.analysis
+        {
+            analysis.trigger();
+        }
+    }
+
+    /// What all of it does.
+    pub fn figures(&self) -> Figures {
+        let cameras: Vec<_> = self.cameras().values().cloned().collect();
+        let analysed = cameras.iter().filter_map(|camera| camera.analysis.as_ref()).map(Analysis::counts);
+        let (decoded, left_out) = analysed.fold((0, 0), |sum, now| (sum.0 + now.0, sum.1 + now.1));
+        let pool = &self.inner.pool;
+        // The worst camera stands for all: a median over medians would hide it.
+        let delivery = cameras.iter().map(|camera| camera.hub.latency()).max_by(|a, b| a.p99_ms.total_cmp(&b.p99_ms));
+        let (recorded, unrecorded) = self.inner.recorder.counts();
+        Figures {
+            plates_ms_p50: pool.plate_time.spread().p50_ms,
+            faces_ms_p50: pool.face_time.spread().p50_ms,
+            frames: pool.looked.load(Ordering::Relaxed),
+            decoded,
+            dropped: left_out + pool.dropped.load(Ordering::Relaxed),
+            delivery: delivery.unwrap_or_default(),
+            clips: self.inner.clip_time.spread(),
+            recorded,
+            unrecorded,
+        }
+    }
+
+    /// Stops everything; recordings are written and closed.
+    pub async fn stop(&self) {
+        let cameras = std::mem::take(&mut *self.cameras_mut());
+        cameras.values().for_each(|camera| camera.end());
+        self.inner.pool.stop();
+        self.inner.recorder.stop().await;
+    }
+
+    fn camera(&self, id: DeviceId) -> Option<Arc<Camera>> {
+        self.cameras().get(&id).cloned()
+    }
+
+    fn key(&self, id: DeviceId) -> Option<DeviceKey> {
+        self.camera(id).map(|camera| camera.config.key.clone())
+    }
+
+    fn cameras(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<DeviceId, Arc<Camera>>> {
+        self.inner.cameras.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn cameras_mut(&self) -> std::sync::RwLockWriteGuard<'_, BTreeMap<DeviceId, Arc<Camera>>> {
+        self.inner.cameras.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Vision {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Vision").field("cameras", &self.cameras().len()).finish_non_exhaustive()
+    }
+}
+
+impl VisionError {
+    fn io(what: String, source: std::io::Error) -> Self {
+        Self::Io { what, source }
+    }
+}
+
+impl Camera {
+    fn end(&self) {
+        if let Some(task) = lock(&self.task).take() {
+            task.abort();
+        }
+        self.hub.close();
+    }
+
+    fn status(&self) -> CameraStatus {
+        let state = *lock(&self.state);
+        let config = self.hub.config();
+        let (fps, kbps) = self.hub.rate();
+        CameraStatus {
+            id: self.config.id,
+            key: self.config.key.clone(),
+            live: state == Some(None),
+            reason: match state {
+                None => "starting".into(),
+                Some(None) => String::new(),
+                Some(Some(loss)) => loss.code().into(),
+            },
+            fps,
+            kbps,
+            codec: config.as_ref().map(|config| config.codec.clone()).unwrap_or_default(),
+            width: config.as_ref().map_or(0, |config| config.width),
+            height: config.as_ref().map_or(0, |config| config.height),
+            viewers: self.hub.viewers(),
+            recording: self.track.as_ref().is_some_and(Track::recording) && state == Some(None),
+            restarts: self.restarts.load(Ordering::Relaxed),
+            last_frame_at: Timestamp::from_microsecond(self.last_frame_us.load(Ordering::Relaxed)).ok(),
+            errors: self.problems.of(&self.config.key),
+        }
+    }
+}
+
+impl Listener for Camera {
+    fn unit(&self, unit: &Arc<AccessUnit>, late: Duration) {
+        self.last_frame_us.store(unit.captured.as_microsecond(), Ordering::Relaxed);
+        if let Some(track) = &self.track {
+            track.record(unit);
+        }
+        if let Some(analysis) = &self.analysis {
+            analysis.push(unit, late);
+        }
+    }
+
+    fn state(&self, lost: Option<Loss>) {
+        *lock(&self.state) = Some(lost);
+        (self.sink)(Observation {
+            camera: self.config.id,
+            observed_at: Timestamp::now(),
+            latency_ms: 0,
+            picture: None,
+            seen: Seen::Stream { live: lost.is_none(), reason: lost.map(Loss::code).unwrap_or_default().to_owned() },
+        });
+    }
+
+    fn error(&self, code: &'static str, text: &str) {
+        self.problems.note(code, Some(&self.config.key), text);
+    }
+
+    fn restarted(&self) {
+        self.restarts.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
