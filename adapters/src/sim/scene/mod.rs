@@ -17,6 +17,7 @@ mod lift;
 mod lobby;
 pub mod paint;
 mod perimeter;
+mod person;
 mod plate;
 mod scenery;
 pub mod sprite;

@@ -18,7 +18,8 @@ pub(crate) fn crown(p: &mut Paint, cx: f32, cy: f32, rx: f32, ry: f32, green: Rg
     let count = 70;
     for i in 0..count {
         let r = |k: u32| noise(i as f32 * 7.31 + 0.5, k as f32 * 3.7 + 0.5, seed);
-        let (angle, reach) = (r(1) * std::f32::consts::TAU, r(2).sqrt());
+        // The golden angle spreads blobs evenly; which ring comes when is shuffled.
+        let (angle, reach) = (i as f32 * 2.399_96 + r(1), ((i * 37 % count) as f32 / count as f32).sqrt());
         let (x, y) = (cx + rx * reach * angle.cos(), cy + ry * reach * angle.sin());
         let size = (rx * 0.30).max(3.0) * (0.55 + 0.6 * r(3));
         // Blobs are laid back to front, low ones first, so light ones come on top.
