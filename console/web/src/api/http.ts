@@ -54,7 +54,7 @@ async function request<T>(method: Method, path: string, body?: unknown, signal?:
   }
   let response: Response;
   try {
-    response = await fetch(path, { method, headers, body: payload, signal, credentials: 'same-origin', cache: 'no-store' });
+    response = await fetch(path, { method, headers, body: payload, signal, credentials: 'same-origin', cache: 'no-store', keepalive: method === 'DELETE' });
   } catch (cause) {
     if (signal?.aborted) throw cause;
     throw new ApiError(0, 'unreachable', String(cause));
