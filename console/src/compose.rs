@@ -16,7 +16,8 @@ use gatehouse_adapters::mqtt::{self, MqttConfig};
 use gatehouse_core::id::DeviceId;
 use gatehouse_core::site::{DeviceDef, Site};
 use gatehouse_vision::recognizer::Recognizer;
-use gatehouse_vision::{Retention, Vision, VisionConfig};
+use gatehouse_vision::recorder::Retention;
+use gatehouse_vision::{RuntimePaths, Vision, VisionConfig};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -243,8 +244,9 @@ fn open_vision(
     };
     vision.cameras = site::cameras(site, demo)?;
     let recognizer = if config.recognition.enabled {
-        vision.runtime = Some(provided.runtime.clone());
-        Some(Arc::new(Recognizer::open(&provided.runtime).context("opening the recognition models")?))
+        let paths = RuntimePaths { onnxruntime: provided.onnxruntime.clone(), models_dir: provided.models.clone() };
+        let recognizer = Recognizer::open(&paths).context("opening the recognition models")?;
+        Some(Arc::new(recognizer))
     } else {
         None
     };
@@ -265,7 +267,8 @@ fn open_vision(
         let intake = system.intake();
         Arc::new(move |code: &'static str, sentence: &str| intake.undecodable(code, sentence))
     };
-    let vision = Vision::start(vision, sink, errors).context("starting video")?;
+    let readers = recognizer.clone().map(|recognizer| -> Loader { Box::new(move || Ok(recognizer as Arc<dyn Readers>)) });
+    let vision = Vision::start_with(vision, readers, sink, errors).context("starting video")?;
     Ok((vision, recognizer))
 }
 

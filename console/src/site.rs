@@ -5,7 +5,9 @@ use crate::secrets::{self, Secrets};
 use anyhow::{Context, bail};
 use gatehouse_core::device::link::DeviceKind;
 use gatehouse_core::site::{DeviceDef, LookFor, Site};
-use gatehouse_vision::{CameraConfig, Role, Transport};
+use gatehouse_vision::CameraConfig;
+use gatehouse_vision::pipeline::Role;
+use gatehouse_vision::rtsp::Transport;
 use std::path::Path;
 
 /// The simulated compound.
