@@ -58,6 +58,41 @@ pub enum Audience {
     WorkOrder,
 }
 
+impl Audience {
+    /// The codes of the events it steps on: what a machine that was down reads again.
+    pub fn codes(self) -> &'static [&'static str] {
+        match self {
+            Audience::Device => &[
+                "in.report",
+                "in.presence",
+                "in.card_read",
+                "in.happening",
+                "in.result",
+                "in.seen",
+                "ask.command",
+                "ask.grant",
+            ],
+            Audience::LifeSafety => &["fire.point"],
+            Audience::Rule => &[
+                "fire.point",
+                "device.state",
+                "device.presence",
+                "device.tamper",
+                "device.limit",
+                "device.happening",
+                "device.clock_skew",
+                "access.denied",
+                "plate.read",
+                "face.seen",
+                "command.state",
+                "actor.quarantined",
+            ],
+            Audience::Alarm => &["ask.raise", "ask.clear", "work_order.moved"],
+            Audience::WorkOrder => &["alarm.moved"],
+        }
+    }
+}
+
 /// What happened. The serde tag is the code that pages translate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "code")]

@@ -108,8 +108,6 @@ pub enum TwinCall {
     Order(Order),
     /// Its definition changed.
     Redefine(Box<Spec>),
-    /// Values known from before a restart.
-    Recall(Vec<(PointName, Value, Timestamp)>),
 }
 
 /// A command as asked.
@@ -160,6 +158,15 @@ impl<D: Device> Twin<D> {
             })
             .collect();
         Ok(Self { spec, kept, points, changed: true })
+    }
+
+    /// Fills in values known from before a restart, where nothing newer is.
+    pub fn recall(&mut self, points: Vec<(PointName, Value, Timestamp)>) {
+        for (name, value, at) in points {
+            if !self.points.contains_key(&name) {
+                self.put(&name, &value, at);
+            }
+        }
     }
 
     /// What operators see, without alarms.
@@ -612,14 +619,6 @@ impl<D: Device> Machine for Twin<D> {
             TwinCall::Redefine(spec) => {
                 self.spec = *spec;
                 self.changed = true;
-                (Ok(None), vec![])
-            }
-            TwinCall::Recall(points) => {
-                for (name, value, at) in points {
-                    if !self.points.contains_key(&name) {
-                        self.put(&name, &value, at);
-                    }
-                }
                 (Ok(None), vec![])
             }
         }

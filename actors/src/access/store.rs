@@ -1,0 +1,93 @@
+//! Access records, and the people and credentials of the snapshot.
+
+use super::{AccessQuery, AccessRow};
+use crate::error::{Doing, StoreError};
+use gatehouse_core::access::{AccessRecord, Credential, Holder, Snapshot};
+use gatehouse_core::id::{CredentialId, PersonId};
+use jiff_sqlx::ToSqlx;
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+/// Appends a record.
+pub(crate) async fn append(conn: &mut PgConnection, record: &AccessRecord) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "insert into access_record (id, at, device, person, person_name, via, granted, reason, picture, latency_ms)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+         on conflict (id) do nothing",
+    )
+    .bind(record.id.0)
+    .bind(record.at.to_sqlx())
+    .bind(record.device.0)
+    .bind(record.person.map(|id| id.0))
+    .bind(&record.person_name)
+    .bind(record.via.word())
+    .bind(record.granted)
+    .bind(&record.reason)
+    .bind(record.picture.map(|id| id.0))
+    .bind(record.latency_ms.map(|ms| i32::try_from(ms).unwrap_or(i32::MAX)))
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Records, newest first.
+pub(crate) async fn list(pool: &PgPool, query: &AccessQuery) -> Result<Vec<AccessRecord>, StoreError> {
+    let rows: Vec<AccessRow> = sqlx::query_as(
+        "select id, at, device, person, person_name, via, granted, reason, picture, latency_ms
+         from access_record
+         where ($1::timestamptz is null or at < $1)
+           and ($2::uuid is null or device = $2)
+           and ($3::uuid is null or person = $3)
+         order by at desc, id
+         limit $4",
+    )
+    .bind(query.before.map(ToSqlx::to_sqlx))
+    .bind(query.device.map(|id| id.0))
+    .bind(query.person.map(|id| id.0))
+    .bind(query.limit.clamp(1, 10_000))
+    .fetch_all(pool)
+    .await
+    .doing("read access records")?;
+    Ok(rows.into_iter().map(AccessRecord::from).collect())
+}
+
+#[derive(sqlx::FromRow)]
+struct CredentialRow {
+    id: Uuid,
+    person: Uuid,
+    kind: String,
+    normal: String,
+    enabled: bool,
+    valid_from: Option<jiff_sqlx::Timestamp>,
+    valid_until: Option<jiff_sqlx::Timestamp>,
+}
+
+/// Fills a snapshot with people and their credentials.
+pub(crate) async fn fill(pool: &PgPool, snapshot: &mut Snapshot) -> Result<(), StoreError> {
+    let people: Vec<(Uuid, String, Vec<String>)> =
+        sqlx::query_as("select id, name, levels from person where deleted_at is null")
+            .fetch_all(pool)
+            .await
+            .doing("read people")?;
+    snapshot.people = people.into_iter().map(|(id, name, levels)| (PersonId(id), Holder { name, levels })).collect();
+    let rows: Vec<CredentialRow> = sqlx::query_as(
+        "select id, person, kind, normal, enabled, valid_from, valid_until
+         from credential
+         where removed_at is null",
+    )
+    .fetch_all(pool)
+    .await
+    .doing("read credentials")?;
+    for row in rows {
+        let credential = Credential {
+            id: CredentialId(row.id),
+            person: PersonId(row.person),
+            enabled: row.enabled,
+            valid_from: row.valid_from.map(|at| at.to_jiff()),
+            valid_until: row.valid_until.map(|at| at.to_jiff()),
+        };
+        let map = if row.kind == "card" { &mut snapshot.cards } else { &mut snapshot.plates };
+        map.insert(row.normal, credential);
+    }
+    Ok(())
+}

@@ -1,0 +1,109 @@
+//! Where each machine can be reached now. A restart replaces the entry: address by name, never keep a reference.
+
+use crate::shell::Message;
+use gatehouse_core::device::shadow::{TwinCall, TwinReply};
+use gatehouse_core::event::{Audience, Event};
+use gatehouse_core::id::DeviceId;
+use ractor::ActorRef;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// The name of a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Name {
+    /// A device's shell.
+    Device(DeviceId),
+    /// Fire release.
+    LifeSafety,
+    /// The other rules.
+    Rule,
+    /// The alarm book.
+    Alarm,
+    /// Work orders.
+    WorkOrder,
+}
+
+impl Name {
+    /// The name of an audience of an event.
+    pub fn of(audience: Audience, device: Option<DeviceId>) -> Option<Self> {
+        match audience {
+            Audience::Device => device.map(Name::Device),
+            Audience::LifeSafety => Some(Name::LifeSafety),
+            Audience::Rule => Some(Name::Rule),
+            Audience::Alarm => Some(Name::Alarm),
+            Audience::WorkOrder => Some(Name::WorkOrder),
+        }
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Name::Device(id) => write!(f, "device:{id}"),
+            Name::LifeSafety => f.write_str("life_safety"),
+            Name::Rule => f.write_str("rule"),
+            Name::Alarm => f.write_str("alarm"),
+            Name::WorkOrder => f.write_str("work_order"),
+        }
+    }
+}
+
+type Deliver = Arc<dyn Fn(Arc<Event>) -> bool + Send + Sync>;
+
+#[derive(Clone)]
+struct Mailbox {
+    deliver: Deliver,
+    depth: Arc<AtomicUsize>,
+}
+
+/// A device's shell as others call it.
+pub(crate) type DeviceRef = ActorRef<Message<TwinCall, TwinReply>>;
+
+/// The address book.
+#[derive(Default)]
+pub(crate) struct Addresses {
+    mailboxes: RwLock<HashMap<Name, Mailbox>>,
+    devices: RwLock<HashMap<DeviceId, DeviceRef>>,
+}
+
+impl Addresses {
+    /// Enters a machine that starts; its depth counts from 0.
+    pub(crate) fn enter<C: Send + 'static, R: Send + 'static>(
+        &self,
+        name: Name,
+        actor: ActorRef<Message<C, R>>,
+    ) -> Arc<AtomicUsize> {
+        let depth = Arc::new(AtomicUsize::new(0));
+        let deliver: Deliver = Arc::new(move |event| actor.cast(Message::Event(event)).is_ok());
+        let mailbox = Mailbox { deliver, depth: depth.clone() };
+        self.mailboxes.write().unwrap_or_else(PoisonError::into_inner).insert(name, mailbox);
+        depth
+    }
+
+    pub(crate) fn enter_device(&self, id: DeviceId, actor: DeviceRef) {
+        self.devices.write().unwrap_or_else(PoisonError::into_inner).insert(id, actor);
+    }
+
+    pub(crate) fn device(&self, id: DeviceId) -> Option<DeviceRef> {
+        self.devices.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+    }
+
+    /// Gives an event to a machine. One that is down finds it in the log when it is back.
+    pub(crate) fn deliver(&self, name: Name, event: Arc<Event>) {
+        let mailbox = self.mailboxes.read().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
+        if let Some(mailbox) = mailbox {
+            mailbox.depth.fetch_add(1, Ordering::Relaxed);
+            if !(mailbox.deliver)(event) {
+                mailbox.depth.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Events that wait for a machine.
+    pub(crate) fn depth(&self, name: Name) -> usize {
+        let mailboxes = self.mailboxes.read().unwrap_or_else(PoisonError::into_inner);
+        mailboxes.get(&name).map_or(0, |mailbox| mailbox.depth.load(Ordering::Relaxed))
+    }
+}

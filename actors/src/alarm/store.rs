@@ -1,0 +1,200 @@
+//! Alarms and their timelines.
+
+use super::{AlarmQuery, AlarmView, NoteView};
+use crate::error::{Doing, StoreError};
+use gatehouse_core::alarm::{Alarm, AlarmKind, Facts, Key, Note, Priority};
+use gatehouse_core::event::Params;
+use gatehouse_core::id::{AlarmId, DeviceId, EventId, PlaceId, WorkOrderId};
+use jiff_sqlx::ToSqlx;
+use sqlx::types::Json;
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+/// Stores the newest version of an alarm.
+pub(crate) async fn put(conn: &mut PgConnection, alarm: &Alarm) -> Result<(), sqlx::Error> {
+    let facts = &alarm.facts;
+    sqlx::query(
+        "insert into alarm (id, key, kind, zone, priority, device, place, title, raised_at, observed_at, active, acked,
+                            latched, shelved_until, shelve_reason, suppressed, in_service, acked_by, acked_at, cleared_at,
+                            closed_at, occurrences, cameras, work_order, source, cause)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
+                 $24, $25, $26)
+         on conflict (id) do update
+         set priority = excluded.priority, title = excluded.title, active = excluded.active, acked = excluded.acked,
+             latched = excluded.latched, shelved_until = excluded.shelved_until, shelve_reason = excluded.shelve_reason,
+             suppressed = excluded.suppressed, in_service = excluded.in_service, acked_by = excluded.acked_by,
+             acked_at = excluded.acked_at, cleared_at = excluded.cleared_at, closed_at = excluded.closed_at,
+             occurrences = excluded.occurrences, work_order = excluded.work_order",
+    )
+    .bind(alarm.id.0)
+    .bind(alarm.key.to_string())
+    .bind(alarm.key.kind.word())
+    .bind(&alarm.key.zone)
+    .bind(i16::from(alarm.priority.number()))
+    .bind(alarm.key.device.map(|id| id.0))
+    .bind(alarm.place.map(|id| id.0))
+    .bind(Json(&alarm.title))
+    .bind(alarm.raised_at.to_sqlx())
+    .bind(alarm.observed_at.map(ToSqlx::to_sqlx))
+    .bind(facts.active)
+    .bind(facts.acked)
+    .bind(facts.latched)
+    .bind(facts.shelved_until.map(ToSqlx::to_sqlx))
+    .bind(&alarm.shelve_reason)
+    .bind(facts.suppressed)
+    .bind(facts.in_service)
+    .bind(&alarm.acked_by)
+    .bind(alarm.acked_at.map(ToSqlx::to_sqlx))
+    .bind(alarm.cleared_at.map(ToSqlx::to_sqlx))
+    .bind(alarm.closed_at.map(ToSqlx::to_sqlx))
+    .bind(i32::try_from(alarm.occurrences).unwrap_or(i32::MAX))
+    .bind(alarm.cameras.iter().map(|id| id.0).collect::<Vec<_>>())
+    .bind(alarm.work_order.map(|id| id.0))
+    .bind(&alarm.source)
+    .bind(alarm.cause.0)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Appends a line to an alarm's timeline.
+pub(crate) async fn note(conn: &mut PgConnection, note: &Note) -> Result<(), sqlx::Error> {
+    sqlx::query("insert into alarm_note (alarm, at, code, by, params) values ($1, $2, $3, $4, $5)")
+        .bind(note.alarm.0)
+        .bind(note.at.to_sqlx())
+        .bind(&note.code)
+        .bind(&note.by)
+        .bind(Json(&note.params))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: Uuid,
+    kind: String,
+    zone: String,
+    priority: i16,
+    device: Option<Uuid>,
+    place: Option<Uuid>,
+    title: Json<Params>,
+    raised_at: jiff_sqlx::Timestamp,
+    observed_at: Option<jiff_sqlx::Timestamp>,
+    active: bool,
+    acked: bool,
+    latched: bool,
+    shelved_until: Option<jiff_sqlx::Timestamp>,
+    shelve_reason: String,
+    suppressed: bool,
+    in_service: bool,
+    acked_by: Option<String>,
+    acked_at: Option<jiff_sqlx::Timestamp>,
+    cleared_at: Option<jiff_sqlx::Timestamp>,
+    closed_at: Option<jiff_sqlx::Timestamp>,
+    occurrences: i32,
+    cameras: Vec<Uuid>,
+    work_order: Option<Uuid>,
+    source: String,
+    cause: Uuid,
+}
+
+impl TryFrom<Row> for Alarm {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        let unreadable = StoreError::Unreadable { what: "alarm" };
+        let Some(kind) = AlarmKind::parse(&row.kind) else { return Err(unreadable) };
+        let Some(priority) = u8::try_from(row.priority).ok().and_then(|n| Priority::try_from(n).ok()) else {
+            return Err(unreadable);
+        };
+        Ok(Alarm {
+            id: AlarmId(row.id),
+            key: Key { device: row.device.map(DeviceId), kind, zone: row.zone },
+            priority,
+            place: row.place.map(PlaceId),
+            title: row.title.0,
+            raised_at: row.raised_at.to_jiff(),
+            observed_at: row.observed_at.map(|at| at.to_jiff()),
+            facts: Facts {
+                active: row.active,
+                acked: row.acked,
+                latched: row.latched,
+                shelved_until: row.shelved_until.map(|at| at.to_jiff()),
+                suppressed: row.suppressed,
+                in_service: row.in_service,
+            },
+            acked_by: row.acked_by,
+            acked_at: row.acked_at.map(|at| at.to_jiff()),
+            cleared_at: row.cleared_at.map(|at| at.to_jiff()),
+            closed_at: row.closed_at.map(|at| at.to_jiff()),
+            shelve_reason: row.shelve_reason,
+            occurrences: u32::try_from(row.occurrences).unwrap_or(0),
+            cameras: row.cameras.into_iter().map(DeviceId).collect(),
+            work_order: row.work_order.map(WorkOrderId),
+            source: row.source,
+            cause: EventId(row.cause),
+        })
+    }
+}
+
+/// The open alarms.
+pub(crate) async fn open(pool: &PgPool) -> Result<Vec<Alarm>, StoreError> {
+    let rows: Vec<Row> = sqlx::query_as("select * from alarm where closed_at is null")
+        .fetch_all(pool)
+        .await
+        .doing("read the open alarms")?;
+    rows.into_iter().map(Alarm::try_from).collect()
+}
+
+/// One alarm.
+pub(crate) async fn get(pool: &PgPool, id: AlarmId) -> Result<Option<AlarmView>, StoreError> {
+    let row: Option<Row> = sqlx::query_as("select * from alarm where id = $1")
+        .bind(id.0)
+        .fetch_optional(pool)
+        .await
+        .doing("read an alarm")?;
+    Ok(row.map(Alarm::try_from).transpose()?.as_ref().map(AlarmView::from))
+}
+
+/// Alarms, newest first.
+pub(crate) async fn list(pool: &PgPool, query: &AlarmQuery) -> Result<Vec<AlarmView>, StoreError> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "select *
+         from alarm
+         where (not $1 or closed_at is null)
+           and ($2::timestamptz is null or raised_at < $2)
+           and ($3 = '' or kind ilike '%' || $3 || '%' or source ilike '%' || $3 || '%' or title::text ilike '%' || $3 || '%')
+         order by raised_at desc, id
+         limit $4",
+    )
+    .bind(query.open)
+    .bind(query.before.map(ToSqlx::to_sqlx))
+    .bind(&query.q)
+    .bind(query.limit.clamp(1, 10_000))
+    .fetch_all(pool)
+    .await
+    .doing("read alarms")?;
+    rows.into_iter().map(|row| Ok(AlarmView::from(&Alarm::try_from(row)?))).collect()
+}
+
+#[derive(sqlx::FromRow)]
+struct NoteRow {
+    at: jiff_sqlx::Timestamp,
+    code: String,
+    by: String,
+    params: Json<Params>,
+}
+
+/// An alarm's timeline, oldest first.
+pub(crate) async fn notes(pool: &PgPool, id: AlarmId) -> Result<Vec<NoteView>, StoreError> {
+    let rows: Vec<NoteRow> = sqlx::query_as("select at, code, by, params from alarm_note where alarm = $1 order by id")
+        .bind(id.0)
+        .fetch_all(pool)
+        .await
+        .doing("read an alarm's timeline")?;
+    Ok(rows
+        .into_iter()
+        .map(|row| NoteView { at: row.at.to_jiff(), code: row.code, by: row.by, params: row.params.0 })
+        .collect())
+}

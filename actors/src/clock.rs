@@ -1,0 +1,122 @@
+//! The only reader of the clock.
+
+use gatehouse_core::id::EventId;
+use jiff::{SignedDuration, Timestamp};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::watch;
+use uuid::{ContextV7, Uuid};
+
+/// A clock: the machine's, or one wound by hand in tests.
+#[derive(Clone)]
+pub struct Clock(Arc<Kind>);
+
+enum Kind {
+    Real { ids: Mutex<ContextV7> },
+    Hand { now: watch::Receiver<Timestamp>, ids: Mutex<ContextV7> },
+}
+
+/// The hand that winds a clock.
+pub struct HandClock(watch::Sender<Timestamp>);
+
+impl HandClock {
+    /// Moves time on; whoever waits for a moment that has come is woken.
+    pub fn advance(&self, by: SignedDuration) {
+        self.0.send_modify(|now| *now = now.saturating_add(by).unwrap_or(Timestamp::MAX));
+    }
+
+    /// The moment it shows.
+    pub fn now(&self) -> Timestamp {
+        *self.0.borrow()
+    }
+}
+
+impl Clock {
+    /// The machine's clock.
+    pub fn real() -> Self {
+        Self(Arc::new(Kind::Real { ids: Mutex::new(ContextV7::new()) }))
+    }
+
+    /// A clock that stands still until its hand moves it.
+    pub fn hand_wound(start: Timestamp) -> (Self, HandClock) {
+        let (hand, now) = watch::channel(start);
+        (Self(Arc::new(Kind::Hand { now, ids: Mutex::new(ContextV7::new()) })), HandClock(hand))
+    }
+
+    /// Now, in whole microseconds: what PostgreSQL keeps.
+    pub fn now(&self) -> Timestamp {
+        let now = match &*self.0 {
+            Kind::Real { .. } => Timestamp::now(),
+            Kind::Hand { now, .. } => *now.borrow(),
+        };
+        Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
+    }
+
+    /// Waits for a moment.
+    pub async fn sleep_until(&self, at: Timestamp) {
+        match &*self.0 {
+            Kind::Real { .. } => {
+                // A step of the machine's clock is noticed within a minute.
+                while let Ok(left) = std::time::Duration::try_from(at.duration_since(Timestamp::now())) {
+                    if left.is_zero() {
+                        return;
+                    }
+                    tokio::time::sleep(left.min(std::time::Duration::from_secs(60))).await;
+                }
+            }
+            Kind::Hand { now, .. } => {
+                let mut now = now.clone();
+                // The hand is gone: the test is over, nothing is due any more.
+                if now.wait_for(|now| *now >= at).await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
+        }
+    }
+
+    /// A new id that sorts after those before it.
+    pub fn uuid(&self) -> Uuid {
+        let now = self.now();
+        let ids = match &*self.0 {
+            Kind::Real { ids } | Kind::Hand { ids, .. } => ids.lock().unwrap_or_else(PoisonError::into_inner),
+        };
+        let seconds = u64::try_from(now.as_second()).unwrap_or(0);
+        let nanos = u32::try_from(now.subsec_nanosecond()).unwrap_or(0);
+        Uuid::new_v7(uuid::Timestamp::from_unix(&*ids, seconds, nanos))
+    }
+
+    /// A new event id.
+    pub fn event_id(&self) -> EventId {
+        EventId(self.uuid())
+    }
+}
+
+/// The time zone of a site.
+pub fn zone(name: &str) -> Result<jiff::tz::TimeZone, jiff::Error> {
+    jiff::tz::TimeZone::get(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_hand_wound_clock_wakes_those_whose_moment_has_come() {
+        let start: Timestamp = "2026-05-01T08:00:00Z".parse().unwrap();
+        let (clock, hand) = Clock::hand_wound(start);
+        let (one, two) = (clock.clone(), clock.clone());
+        let early = tokio::spawn(async move { one.sleep_until(start + SignedDuration::from_secs(5)).await });
+        let late = tokio::spawn(async move { two.sleep_until(start + SignedDuration::from_secs(50)).await });
+        hand.advance(SignedDuration::from_secs(5));
+        early.await.unwrap();
+        assert!(!late.is_finished());
+        assert_eq!(clock.now(), start + SignedDuration::from_secs(5));
+        late.abort();
+    }
+
+    #[test]
+    fn ids_sort_by_their_making() {
+        let (clock, _hand) = Clock::hand_wound("2026-05-01T08:00:00Z".parse().unwrap());
+        let ids: Vec<_> = (0..100).map(|_| clock.uuid()).collect();
+        assert!(ids.is_sorted());
+    }
+}

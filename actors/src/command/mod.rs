@@ -1,0 +1,114 @@
+//! Commands: asked by operators, entered in the ledger before they are answered.
+
+pub(crate) mod store;
+
+use crate::error::Error;
+use crate::root::System;
+use crate::shell::Message;
+use gatehouse_core::command::{ANSWER_MS, Command, CommandRefused, CommandState};
+use gatehouse_core::device::link::Verb;
+use gatehouse_core::device::shadow::{Order, TwinCall};
+use gatehouse_core::id::{CommandId, DeviceId};
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+/// How long a shell has to take an order.
+const TAKEN_WITHIN: Duration = Duration::from_secs(5);
+
+/// A ledger entry as operators see it. Field names are the wire's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct CommandView {
+    pub id: CommandId,
+    pub device: DeviceId,
+    pub verb: String,
+    pub state: CommandState,
+    pub reason: String,
+    pub by: String,
+    pub why: String,
+    pub at: Timestamp,
+    pub deadline: Timestamp,
+    pub changed_at: Timestamp,
+}
+
+impl From<&Command> for CommandView {
+    fn from(command: &Command) -> Self {
+        Self {
+            id: command.id,
+            device: command.device,
+            verb: command.what.word().to_owned(),
+            state: command.state,
+            reason: command.reason.clone(),
+            by: command.by.clone(),
+            why: command.why.clone(),
+            at: command.at,
+            deadline: command.deadline,
+            changed_at: command.changed_at,
+        }
+    }
+}
+
+/// A command as an operator asks for it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CommandRequest {
+    /// Of which device.
+    pub device: DeviceId,
+    /// What to do.
+    pub verb: Verb,
+    /// Who asks.
+    pub by: String,
+    /// Why.
+    pub why: String,
+    /// The same key is the same command.
+    pub idempotency_key: Uuid,
+}
+
+impl System {
+    /// Enters a command in the ledger and sends it. Resolves when the entry is committed.
+    pub async fn command(&self, request: CommandRequest) -> Result<CommandView, CommandRefused> {
+        let CommandRequest { device, verb, by, why, idempotency_key } = request;
+        let away = |what: &str| CommandRefused::Away(what.to_owned());
+        let id = CommandId::from_key(&format!("{device}:{by}:{idempotency_key}"));
+        let known = store::get(self.pool(), id).await.map_err(|error| away(&error.to_string()))?;
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let shell = self.shared().addresses.device(device).ok_or(CommandRefused::UnknownDevice(device))?;
+        let deadline = self.now().saturating_add(SignedDuration::from_millis(ANSWER_MS)).unwrap_or(Timestamp::MAX);
+        let order = Order { command: id, what: verb, by: by.clone(), why, deadline, life_safety: false };
+        let (answer, answered) = oneshot::channel();
+        shell
+            .cast(Message::Call { call: TwinCall::Order(order), by, answer: Some(answer) })
+            .map_err(|_| away("the device's part is restarting"))?;
+        let (reply, receipt) = tokio::time::timeout(TAKEN_WITHIN, answered)
+            .await
+            .map_err(|_| away("the device's part does not answer"))?
+            .map_err(|_| away("the device's part is restarting"))?;
+        let entered = reply?;
+        match tokio::time::timeout(TAKEN_WITHIN, receipt).await {
+            Ok(Ok(true)) => {}
+            Ok(Ok(false) | Err(_)) | Err(_) => return Err(away("the database is away")),
+        }
+        match entered {
+            Some(command) => Ok(CommandView::from(&command)),
+            // Asked twice at once: the other one entered it.
+            None => store::get(self.pool(), id)
+                .await
+                .map_err(|error| away(&error.to_string()))?
+                .ok_or_else(|| away("the command was not entered")),
+        }
+    }
+
+    /// The ledger, newest first.
+    pub async fn commands(&self, device: Option<DeviceId>, limit: i64) -> Result<Vec<CommandView>, Error> {
+        Ok(store::list(self.pool(), device, limit.clamp(1, 1_000)).await?)
+    }
+
+    /// One entry of the ledger.
+    pub async fn command_by_id(&self, id: CommandId) -> Result<CommandView, Error> {
+        store::get(self.pool(), id).await?.ok_or(Error::NotFound { what: "command" })
+    }
+}

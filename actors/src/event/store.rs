@@ -1,0 +1,168 @@
+//! The event log and the positions of the machines in it.
+
+use super::{EventQuery, EventRow, EventView};
+use crate::address::Name;
+use crate::error::{Doing, StoreError};
+use crate::journal::{Logged, Mark};
+use gatehouse_core::event::{Audience, Event};
+use gatehouse_core::id::DeviceId;
+use jiff::Timestamp;
+use jiff_sqlx::ToSqlx;
+use sqlx::{PgConnection, PgPool};
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// Appends events; one that a device said before is left out.
+pub(crate) async fn append(conn: &mut PgConnection, events: &[&Logged]) -> Result<(), sqlx::Error> {
+    let n = events.len();
+    let (mut seqs, mut ids, mut received, mut observed) =
+        (Vec::with_capacity(n), Vec::with_capacity(n), Vec::with_capacity(n), Vec::with_capacity(n));
+    let (mut devices, mut places, mut causes) = (Vec::with_capacity(n), Vec::with_capacity(n), Vec::with_capacity(n));
+    let (mut bys, mut codes, mut shown, mut sources, mut bodies) = (vec![], vec![], vec![], vec![], vec![]);
+    for Logged { event, source_key } in events.iter().copied() {
+        let body = serde_json::to_value(&event.body).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
+        seqs.push(i64::try_from(event.seq).map_err(|error| sqlx::Error::Encode(Box::new(error)))?);
+        ids.push(event.id.0);
+        received.push(event.received_at.to_sqlx());
+        observed.push(event.observed_at.map(ToSqlx::to_sqlx));
+        devices.push(event.device.map(|id| id.0));
+        places.push(event.place.map(|id| id.0));
+        causes.push(event.cause.map(|id| id.0));
+        bys.push(event.by.as_str());
+        codes.push(body.get("code").and_then(|code| code.as_str()).unwrap_or_default().to_owned());
+        shown.push(event.body.shown());
+        sources.push(source_key.as_deref());
+        bodies.push(body);
+    }
+    sqlx::query(
+        "insert into event_log (seq, id, received_at, observed_at, device, place, cause, by, code, shown, source_key, body)
+         select * from unnest($1::bigint[], $2::uuid[], $3::timestamptz[], $4::timestamptz[], $5::uuid[], $6::uuid[],
+                              $7::uuid[], $8::text[], $9::text[], $10::boolean[], $11::text[], $12::jsonb[])
+         on conflict (device, source_key) where source_key is not null and observed_at is not null do nothing",
+    )
+    .bind(seqs)
+    .bind(ids)
+    .bind(received)
+    .bind(observed)
+    .bind(devices)
+    .bind(places)
+    .bind(causes)
+    .bind(bys)
+    .bind(codes)
+    .bind(shown)
+    .bind(sources)
+    .bind(bodies)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Stores where machines stand; of several marks of one machine the last counts.
+pub(crate) async fn mark(conn: &mut PgConnection, marks: &[&Mark]) -> Result<(), sqlx::Error> {
+    let last: BTreeMap<&str, &Mark> = marks.iter().map(|mark| (mark.key.as_str(), *mark)).collect();
+    let keys: Vec<&str> = last.keys().copied().collect();
+    let seqs: Vec<i64> = last.values().map(|mark| i64::try_from(mark.seq).unwrap_or(i64::MAX)).collect();
+    let states: Vec<&serde_json::Value> = last.values().map(|mark| &mark.state).collect();
+    sqlx::query(
+        "insert into machine (key, seq, state)
+         select * from unnest($1::text[], $2::bigint[], $3::jsonb[])
+         on conflict (key) do update set seq = excluded.seq, state = excluded.state",
+    )
+    .bind(keys)
+    .bind(seqs)
+    .bind(states)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Where a machine stands.
+pub(crate) async fn machine(pool: &PgPool, key: &str) -> Result<Option<(u64, serde_json::Value)>, StoreError> {
+    let row: Option<(i64, serde_json::Value)> = sqlx::query_as("select seq, state from machine where key = $1")
+        .bind(key)
+        .fetch_optional(pool)
+        .await
+        .doing("read a machine's state")?;
+    Ok(row.map(|(seq, state)| (u64::try_from(seq).unwrap_or(0), state)))
+}
+
+/// The events that a machine has not stepped on.
+pub(crate) async fn missed(pool: &PgPool, name: Name, seq: u64) -> Result<Vec<Event>, StoreError> {
+    let (device, audience) = match name {
+        Name::Device(id) => (Some(id.0), Audience::Device),
+        Name::LifeSafety => (None, Audience::LifeSafety),
+        Name::Rule => (None, Audience::Rule),
+        Name::Alarm => (None, Audience::Alarm),
+        Name::WorkOrder => (None, Audience::WorkOrder),
+    };
+    let rows: Vec<EventRow> = sqlx::query_as(
+        "select seq, id, received_at, observed_at, device, place, cause, by, code, body
+         from event_log
+         where seq > $1
+           and code = any($2)
+           and ($3::uuid is null or device = $3)
+         order by seq",
+    )
+    .bind(i64::try_from(seq).unwrap_or(i64::MAX))
+    .bind(audience.codes())
+    .bind(device)
+    .fetch_all(pool)
+    .await
+    .doing("read the event log")?;
+    rows.into_iter().map(Event::try_from).collect()
+}
+
+/// The number of the last event.
+pub(crate) async fn last_seq(pool: &PgPool) -> Result<u64, StoreError> {
+    let seq: i64 = sqlx::query_scalar(
+        "select greatest(coalesce(max(seq), 0), (select coalesce(max(seq), 0) from machine)) from event_log",
+    )
+    .fetch_one(pool)
+    .await
+    .doing("read the event log")?;
+    Ok(u64::try_from(seq).unwrap_or(0))
+}
+
+/// What devices said since a moment, by their own numbers.
+pub(crate) async fn said_since(
+    pool: &PgPool,
+    since: Timestamp,
+) -> Result<Vec<(DeviceId, String, Timestamp)>, StoreError> {
+    let rows: Vec<(Uuid, String, jiff_sqlx::Timestamp)> = sqlx::query_as(
+        "select device, source_key, received_at
+         from event_log
+         where source_key is not null and device is not null and received_at >= $1
+         order by seq
+         limit 100000",
+    )
+    .bind(since.to_sqlx())
+    .fetch_all(pool)
+    .await
+    .doing("read the event log")?;
+    Ok(rows.into_iter().map(|(device, number, at)| (DeviceId(device), number, at.to_jiff())).collect())
+}
+
+/// The timeline.
+pub(crate) async fn list(pool: &PgPool, query: &EventQuery) -> Result<Vec<EventView>, StoreError> {
+    let rows: Vec<EventRow> = sqlx::query_as(
+        "select seq, id, received_at, observed_at, device, place, cause, by, code, body
+         from event_log
+         where shown
+           and ($1::timestamptz is null or received_at < $1)
+           and ($2::uuid is null or device = $2)
+           and ($3 = '' or code = $3)
+           and ($4 = '' or by ilike '%' || $4 || '%' or body::text ilike '%' || $4 || '%'
+                or device in (select id from device where key ilike '%' || $4 || '%' or name ilike '%' || $4 || '%'))
+         order by received_at desc, seq desc
+         limit $5",
+    )
+    .bind(query.before.map(ToSqlx::to_sqlx))
+    .bind(query.device.map(|id| id.0))
+    .bind(&query.code)
+    .bind(&query.q)
+    .bind(query.limit.clamp(1, 10_000))
+    .fetch_all(pool)
+    .await
+    .doing("read the event log")?;
+    Ok(rows.into_iter().map(EventView::from).collect())
+}

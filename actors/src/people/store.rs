@@ -1,0 +1,371 @@
+//! People, credentials, consents and sealed faces.
+
+use super::{CredentialInput, CredentialView, FaceInput, FaceView, PersonInput, PersonView};
+use crate::error::{Doing, StoreError};
+use gatehouse_core::access::CredentialKind;
+use gatehouse_core::id::{CredentialId, PersonId};
+use gatehouse_core::people::PersonKind;
+use jiff::Timestamp;
+use jiff_sqlx::ToSqlx;
+use ring::digest;
+use sqlx::PgPool;
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+#[derive(sqlx::FromRow)]
+struct PersonRow {
+    id: Uuid,
+    name: String,
+    phone: String,
+    unit: String,
+    kind: String,
+    note: String,
+    levels: Vec<String>,
+    photos: i64,
+    model: Option<String>,
+    consent_at: Option<jiff_sqlx::Timestamp>,
+}
+
+#[derive(sqlx::FromRow)]
+struct CredentialRow {
+    id: Uuid,
+    person: Uuid,
+    kind: String,
+    value: String,
+    valid_from: Option<jiff_sqlx::Timestamp>,
+    valid_until: Option<jiff_sqlx::Timestamp>,
+    enabled: bool,
+}
+
+impl From<CredentialRow> for CredentialView {
+    fn from(row: CredentialRow) -> Self {
+        Self {
+            id: CredentialId(row.id),
+            kind: if row.kind == "card" { CredentialKind::Card } else { CredentialKind::Plate },
+            value: row.value,
+            valid_from: row.valid_from.map(|at| at.to_jiff()),
+            valid_until: row.valid_until.map(|at| at.to_jiff()),
+            enabled: row.enabled,
+        }
+    }
+}
+
+fn tail(phone: &str) -> String {
+    let digits: Vec<char> = phone.chars().filter(char::is_ascii_digit).collect();
+    digits[digits.len().saturating_sub(4)..].iter().collect()
+}
+
+async fn with_credentials(pool: &PgPool, rows: Vec<PersonRow>) -> Result<Vec<PersonView>, StoreError> {
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+    let credentials: Vec<CredentialRow> = sqlx::query_as(
+        "select id, person, kind, value, valid_from, valid_until, enabled
+         from credential
+         where person = any($1) and removed_at is null
+         order by kind, created_at, id",
+    )
+    .bind(ids)
+    .fetch_all(pool)
+    .await
+    .doing("read credentials")?;
+    let mut held: BTreeMap<Uuid, Vec<CredentialView>> = BTreeMap::new();
+    for row in credentials {
+        held.entry(row.person).or_default().push(row.into());
+    }
+    rows.into_iter()
+        .map(|row| {
+            let kind: PersonKind = serde_json::from_value(serde_json::Value::String(row.kind))
+                .map_err(|_| StoreError::Unreadable { what: "person" })?;
+            Ok(PersonView {
+                id: PersonId(row.id),
+                name: row.name,
+                phone_tail: tail(&row.phone),
+                unit: row.unit,
+                kind,
+                note: row.note,
+                levels: row.levels,
+                credentials: held.remove(&row.id).unwrap_or_default(),
+                face: FaceView {
+                    enrolled: row.photos > 0,
+                    photos: row.photos,
+                    consent_at: row.consent_at.map(|at| at.to_jiff()),
+                    model: row.model.unwrap_or_default(),
+                },
+            })
+        })
+        .collect()
+}
+
+/// People whose name, unit or plate contains a text.
+pub(crate) async fn list(pool: &PgPool, q: &str, limit: i64) -> Result<Vec<PersonView>, StoreError> {
+    let rows: Vec<PersonRow> = sqlx::query_as(
+        "select p.id, p.name, p.phone, p.unit, p.kind, p.note, p.levels, f.photos, f.model,
+                (select max(given_at) from consent c where c.person = p.id and c.withdrawn_at is null) as consent_at
+         from person p
+         cross join lateral (select count(*) as photos, max(model) as model from face_template t where t.person = p.id) f
+         where p.deleted_at is null
+           and ($1 = '' or p.name ilike '%' || $1 || '%' or p.unit ilike '%' || $1 || '%'
+                or exists (select from credential c where c.person = p.id and c.removed_at is null
+                                                    and c.kind = 'plate' and c.value ilike '%' || $1 || '%'))
+         order by p.name, p.id
+         limit $2",
+    )
+    .bind(q)
+    .bind(limit)
+    .fetch_all(pool)
+    .await
+    .doing("read people")?;
+    with_credentials(pool, rows).await
+}
+
+/// One person.
+pub(crate) async fn get(pool: &PgPool, id: PersonId) -> Result<Option<PersonView>, StoreError> {
+    let rows: Vec<PersonRow> = sqlx::query_as(
+        "select p.id, p.name, p.phone, p.unit, p.kind, p.note, p.levels, f.photos, f.model,
+                (select max(given_at) from consent c where c.person = p.id and c.withdrawn_at is null) as consent_at
+         from person p
+         cross join lateral (select count(*) as photos, max(model) as model from face_template t where t.person = p.id) f
+         where p.id = $1 and p.deleted_at is null",
+    )
+    .bind(id.0)
+    .fetch_all(pool)
+    .await
+    .doing("read a person")?;
+    Ok(with_credentials(pool, rows).await?.pop())
+}
+
+/// Adds a person.
+pub(crate) async fn create(pool: &PgPool, id: PersonId, input: &PersonInput, now: Timestamp) -> Result<(), StoreError> {
+    sqlx::query(
+        "insert into person (id, name, phone, unit, kind, note, levels, created_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8)",
+    )
+    .bind(id.0)
+    .bind(input.name.trim())
+    .bind(input.phone.as_deref().unwrap_or_default())
+    .bind(input.unit.as_deref().unwrap_or_default())
+    .bind(input.kind.word())
+    .bind(input.note.as_deref().unwrap_or_default())
+    .bind(input.levels.as_deref().unwrap_or_default())
+    .bind(now.to_sqlx())
+    .execute(pool)
+    .await
+    .doing("add a person")?;
+    Ok(())
+}
+
+/// Changes a person; what is null stays.
+pub(crate) async fn update(pool: &PgPool, id: PersonId, input: &PersonInput) -> Result<bool, StoreError> {
+    let done = sqlx::query(
+        "update person
+         set name = $2, phone = coalesce($3, phone), unit = coalesce($4, unit), kind = $5, note = coalesce($6, note),
+             levels = coalesce($7, levels)
+         where id = $1 and deleted_at is null",
+    )
+    .bind(id.0)
+    .bind(input.name.trim())
+    .bind(&input.phone)
+    .bind(&input.unit)
+    .bind(input.kind.word())
+    .bind(&input.note)
+    .bind(&input.levels)
+    .execute(pool)
+    .await
+    .doing("change a person")?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// Empties a person and removes what they hold.
+pub(crate) async fn delete(pool: &PgPool, id: PersonId, now: Timestamp) -> Result<bool, StoreError> {
+    const DOING: &str = "delete a person";
+    let mut tx = pool.begin().await.doing(DOING)?;
+    let done = sqlx::query(
+        "update person
+         set deleted_at = $2, name = '', phone = '', unit = '', note = '', levels = '{}'
+         where id = $1 and deleted_at is null",
+    )
+    .bind(id.0)
+    .bind(now.to_sqlx())
+    .execute(&mut *tx)
+    .await
+    .doing(DOING)?;
+    if done.rows_affected() == 0 {
+        return Ok(false);
+    }
+    sqlx::query("delete from credential where person = $1").bind(id.0).execute(&mut *tx).await.doing(DOING)?;
+    sqlx::query("delete from face_key where person = $1").bind(id.0).execute(&mut *tx).await.doing(DOING)?;
+    sqlx::query("update consent set withdrawn_at = $2 where person = $1 and withdrawn_at is null")
+        .bind(id.0)
+        .bind(now.to_sqlx())
+        .execute(&mut *tx)
+        .await
+        .doing(DOING)?;
+    tx.commit().await.doing(DOING)?;
+    Ok(true)
+}
+
+/// Gives a credential; none when it is in use.
+pub(crate) async fn credential_add(
+    pool: &PgPool,
+    id: CredentialId,
+    person: PersonId,
+    input: &CredentialInput,
+    normal: &str,
+    now: Timestamp,
+) -> Result<Option<CredentialView>, StoreError> {
+    let row: Option<CredentialRow> = sqlx::query_as(
+        "insert into credential (id, person, kind, value, normal, valid_from, valid_until, created_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8)
+         on conflict (kind, normal) where removed_at is null do nothing
+         returning id, person, kind, value, valid_from, valid_until, enabled",
+    )
+    .bind(id.0)
+    .bind(person.0)
+    .bind(input.kind.word())
+    .bind(input.value.trim())
+    .bind(normal)
+    .bind(input.valid_from.map(ToSqlx::to_sqlx))
+    .bind(input.valid_until.map(ToSqlx::to_sqlx))
+    .bind(now.to_sqlx())
+    .fetch_optional(pool)
+    .await
+    .doing("add a credential")?;
+    Ok(row.map(CredentialView::from))
+}
+
+/// Takes a credential away; whose it was.
+pub(crate) async fn credential_remove(
+    pool: &PgPool,
+    id: CredentialId,
+    now: Timestamp,
+) -> Result<Option<PersonId>, StoreError> {
+    let person: Option<Uuid> = sqlx::query_scalar(
+        "update credential set removed_at = $2 where id = $1 and removed_at is null returning person",
+    )
+    .bind(id.0)
+    .bind(now.to_sqlx())
+    .fetch_optional(pool)
+    .await
+    .doing("remove a credential")?;
+    Ok(person.map(PersonId))
+}
+
+/// Gives a removed credential back, unless its value is in use.
+pub(crate) async fn credential_undo(
+    pool: &PgPool,
+    id: CredentialId,
+) -> Result<Option<(PersonId, CredentialView)>, StoreError> {
+    let row: Option<CredentialRow> = sqlx::query_as(
+        "update credential c
+         set removed_at = null
+         where c.id = $1
+           and c.removed_at is not null
+           and not exists (select from credential o where o.kind = c.kind and o.normal = c.normal and o.removed_at is null)
+         returning id, person, kind, value, valid_from, valid_until, enabled",
+    )
+    .bind(id.0)
+    .fetch_optional(pool)
+    .await
+    .doing("give a credential back")?;
+    Ok(row.map(|row| (PersonId(row.person), row.into())))
+}
+
+/// A person's wrapped key.
+pub(crate) async fn face_key(pool: &PgPool, person: PersonId) -> Result<Option<Vec<u8>>, StoreError> {
+    sqlx::query_scalar("select wrapped from face_key where person = $1")
+        .bind(person.0)
+        .fetch_optional(pool)
+        .await
+        .doing("read a face key")
+}
+
+/// Stores templates with their consent; how many there are now.
+pub(crate) async fn face_add(
+    pool: &PgPool,
+    person: PersonId,
+    wrapped: Option<Vec<u8>>,
+    sealed: &[Vec<u8>],
+    input: &FaceInput,
+    by: &str,
+    now: Timestamp,
+) -> Result<usize, StoreError> {
+    const DOING: &str = "store a face";
+    let mut tx = pool.begin().await.doing(DOING)?;
+    if let Some(wrapped) = wrapped {
+        // Two enrolments at once must not seal with different keys: the second one fails here.
+        sqlx::query("insert into face_key (person, wrapped) values ($1, $2)")
+            .bind(person.0)
+            .bind(wrapped)
+            .execute(&mut *tx)
+            .await
+            .doing(DOING)?;
+    }
+    sqlx::query(
+        "insert into consent (person, purpose, text, text_sha256, channel, recorded_by, given_at)
+         values ($1, 'face', $2, $3, $4, $5, $6)",
+    )
+    .bind(person.0)
+    .bind(&input.consent_text)
+    .bind(digest::digest(&digest::SHA256, input.consent_text.as_bytes()).as_ref())
+    .bind(&input.channel)
+    .bind(by)
+    .bind(now.to_sqlx())
+    .execute(&mut *tx)
+    .await
+    .doing(DOING)?;
+    for template in sealed {
+        sqlx::query("insert into face_template (person, model, sealed, created_at) values ($1, $2, $3, $4)")
+            .bind(person.0)
+            .bind(&input.model)
+            .bind(template)
+            .bind(now.to_sqlx())
+            .execute(&mut *tx)
+            .await
+            .doing(DOING)?;
+    }
+    let kept: i64 = sqlx::query_scalar("select count(*) from face_template where person = $1")
+        .bind(person.0)
+        .fetch_one(&mut *tx)
+        .await
+        .doing(DOING)?;
+    tx.commit().await.doing(DOING)?;
+    Ok(usize::try_from(kept).unwrap_or(0))
+}
+
+/// Shreds a person's key, and with it their templates; the consent is withdrawn.
+pub(crate) async fn face_delete(pool: &PgPool, person: PersonId, now: Timestamp) -> Result<(), StoreError> {
+    const DOING: &str = "delete a face";
+    let mut tx = pool.begin().await.doing(DOING)?;
+    sqlx::query("delete from face_key where person = $1").bind(person.0).execute(&mut *tx).await.doing(DOING)?;
+    sqlx::query("update consent set withdrawn_at = $2 where person = $1 and withdrawn_at is null")
+        .bind(person.0)
+        .bind(now.to_sqlx())
+        .execute(&mut *tx)
+        .await
+        .doing(DOING)?;
+    tx.commit().await.doing(DOING)
+}
+
+/// A sealed face.
+pub(crate) struct SealedFace {
+    pub person: PersonId,
+    pub wrapped: Vec<u8>,
+    pub sealed: Vec<u8>,
+    pub model: String,
+}
+
+/// All sealed faces.
+pub(crate) async fn gallery(pool: &PgPool) -> Result<Vec<SealedFace>, StoreError> {
+    let rows: Vec<(Uuid, Vec<u8>, Vec<u8>, String)> = sqlx::query_as(
+        "select t.person, k.wrapped, t.sealed, t.model
+         from face_template t
+         join face_key k on k.person = t.person
+         order by t.id",
+    )
+    .fetch_all(pool)
+    .await
+    .doing("read the faces")?;
+    Ok(rows
+        .into_iter()
+        .map(|(person, wrapped, sealed, model)| SealedFace { person: PersonId(person), wrapped, sealed, model })
+        .collect())
+}

@@ -1,0 +1,273 @@
+//! The shell around a machine: one actor for every kind.
+//!
+//! It takes a message, reads the clock, lets `core` decide and hands the effects on. Nothing in `handle` waits: a step is
+//! whole or did not happen, also when the actor is killed.
+
+use crate::address::{Addresses, Name};
+use crate::clock::Clock;
+use crate::journal::{Entry, Journal, Mark, NewEvent, Receipt};
+use crate::{access, event};
+use gatehouse_core::device::link::Downlink;
+use gatehouse_core::effect::Effect;
+use gatehouse_core::event::Event;
+use gatehouse_core::machine::{Context, Machine};
+use gatehouse_core::site::Compound;
+use jiff::{SignedDuration, Timestamp};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use sqlx::PgPool;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::AbortHandle;
+use tracing::{debug, warn};
+
+/// What a shell is told.
+pub(crate) enum Message<C, R> {
+    /// An event of the log.
+    Event(Arc<Event>),
+    /// A question or order; the answer comes with the receipt of its commit.
+    Call { call: C, by: String, answer: Option<oneshot::Sender<(R, Receipt)>> },
+    /// Measures wait in the slot.
+    Poke,
+    /// Something is due.
+    Wake,
+    /// Panic now: drills of the supervision.
+    Fail,
+}
+
+/// What all shells share.
+pub(crate) struct Shared {
+    pub pool: PgPool,
+    pub clock: Clock,
+    pub journal: Journal,
+    pub addresses: Arc<Addresses>,
+    pub compound: RwLock<Arc<Compound>>,
+    pub access: access::Current,
+    pub downlinks: mpsc::Sender<Downlink>,
+    pub telemetry: crate::telemetry::Writer,
+}
+
+impl Shared {
+    pub(crate) fn compound(&self) -> Arc<Compound> {
+        self.compound.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+type Loading<M> = Pin<Box<dyn Future<Output = Result<M, ActorProcessingErr>> + Send>>;
+/// Restores a machine from its stored state.
+pub(crate) type Load<M> = Arc<dyn Fn(Option<serde_json::Value>) -> Loading<M> + Send + Sync>;
+type Drain<C> = Arc<dyn Fn() -> Option<C> + Send + Sync>;
+type Publish<V> = Arc<dyn Fn(V) + Send + Sync>;
+type Enter<C, R> = Arc<dyn Fn(ActorRef<Message<C, R>>) + Send + Sync>;
+
+/// How a shell is made.
+pub(crate) struct Shell<M: Machine> {
+    pub name: Name,
+    /// Who its conclusions are by.
+    pub by: String,
+    pub shared: Arc<Shared>,
+    pub load: Load<M>,
+    pub drain: Option<Drain<M::Call>>,
+    pub publish: Option<Publish<M::View>>,
+    pub enter: Option<Enter<M::Call, M::Reply>>,
+}
+
+impl<M: Machine> Clone for Shell<M> {
+    fn clone(&self) -> Self {
+        Self {
+            name: self.name,
+            by: self.by.clone(),
+            shared: self.shared.clone(),
+            load: self.load.clone(),
+            drain: self.drain.clone(),
+            publish: self.publish.clone(),
+            enter: self.enter.clone(),
+        }
+    }
+}
+
+/// A running shell.
+pub(crate) struct Running<M: Machine> {
+    machine: M,
+    seq: u64,
+    key: String,
+    depth: Arc<AtomicUsize>,
+    timer: Option<(Timestamp, AbortHandle)>,
+}
+
+impl<M: Machine> Drop for Running<M> {
+    fn drop(&mut self) {
+        if let Some((_, timer)) = self.timer.take() {
+            timer.abort();
+        }
+    }
+}
+
+/// From what effects come.
+struct Origin<'a> {
+    cause: Option<&'a Event>,
+    now: Timestamp,
+    by: &'a str,
+}
+
+impl<M: Machine> Shell<M> {
+    fn with<T>(&self, now: Timestamp, step: impl FnOnce(&Context<'_>) -> T) -> T {
+        let (compound, access) = (self.shared.compound(), self.shared.access.get());
+        let wall = self.shared.clock.now();
+        step(&Context { now, wall, compound: &compound, access: &access })
+    }
+
+    /// Sends what is to be sent and queues the rest with the machine's new position.
+    fn carry_out(&self, running: &mut Running<M>, effects: Vec<Effect>, origin: &Origin<'_>) -> Receipt {
+        let state = running.machine.snapshot();
+        let mut entry =
+            Entry { mark: Some(Mark { key: running.key.clone(), seq: running.seq, state }), ..Entry::default() };
+        let compound = self.shared.compound();
+        for effect in effects {
+            match effect {
+                Effect::Emit { device, body } => entry.events.push(NewEvent {
+                    received_at: origin.now,
+                    observed_at: origin.cause.and_then(|cause| cause.observed_at),
+                    device,
+                    place: device.and_then(|id| compound.device(id)).map(|spec| spec.place),
+                    cause: origin.cause.map(|cause| cause.id),
+                    by: origin.by.to_owned(),
+                    source_key: None,
+                    body,
+                }),
+                Effect::Keep(record) => entry.records.push(record),
+                Effect::Send(downlink) => {
+                    debug!(device.id = %downlink.device, verb = downlink.verb.word(), "Downlink");
+                    // Full or gone: no answer will come, and the ledger says so at the deadline.
+                    if let Err(error) = self.shared.downlinks.try_send(downlink) {
+                        warn!(actor = %self.name, "A downlink was not taken: {error}");
+                    }
+                }
+            }
+        }
+        let receipt = self.shared.journal.submit(entry);
+        self.show(running);
+        receipt
+    }
+
+    fn show(&self, running: &mut Running<M>) {
+        if let (Some(publish), Some(view)) = (&self.publish, running.machine.view()) {
+            publish(view);
+        }
+    }
+
+    /// Winds the timer for the next moment that something is due.
+    fn wind(&self, me: &ActorRef<Message<M::Call, M::Reply>>, running: &mut Running<M>, earliest: Option<Timestamp>) {
+        let Some(due) = running.machine.wake() else { return };
+        let due = earliest.map_or(due, |earliest| due.max(earliest));
+        match &running.timer {
+            Some((at, _)) if *at <= due => return,
+            Some((_, timer)) => timer.abort(),
+            None => {}
+        }
+        let (me, clock) = (me.clone(), self.shared.clock.clone());
+        let timer = tokio::spawn(async move {
+            clock.sleep_until(due).await;
+            let _ = me.cast(Message::Wake);
+        });
+        running.timer = Some((due, timer.abort_handle()));
+    }
+
+    fn take(&self, running: &mut Running<M>, event: &Event) {
+        if event.seq <= running.seq {
+            return;
+        }
+        let now = event.received_at;
+        let effects = self.with(now, |cx| running.machine.step(event, cx));
+        running.seq = event.seq;
+        let _ = self.carry_out(running, effects, &Origin { cause: Some(event), now, by: &self.by });
+    }
+}
+
+impl<M: Machine> Actor for Shell<M> {
+    type Msg = Message<M::Call, M::Reply>;
+    type State = Running<M>;
+    type Arguments = ();
+
+    async fn pre_start(&self, me: ActorRef<Self::Msg>, (): ()) -> Result<Running<M>, ActorProcessingErr> {
+        // Entered first: what is queued from here on is either in the log that is read below or in the mailbox, or in both.
+        let depth = self.shared.addresses.enter(self.name, me.clone());
+        if let Some(enter) = &self.enter {
+            enter(me.clone());
+        }
+        self.shared.journal.flush().await;
+        let key = self.name.to_string();
+        let stored = event::store::machine(&self.shared.pool, &key).await?;
+        let (seq, state) = stored.map_or((0, None), |(seq, state)| (seq, Some(state)));
+        let fresh = state.is_none();
+        let machine = (self.load)(state).await?;
+        let mut running = Running { machine, seq, key, depth, timer: None };
+        let missed = event::store::missed(&self.shared.pool, self.name, seq).await?;
+        if !missed.is_empty() {
+            debug!(actor = %self.name, events = missed.len(), "Replaying");
+        }
+        for event in &missed {
+            self.take(&mut running, event);
+        }
+        let now = self.shared.clock.now();
+        let effects = self.with(now, |cx| running.machine.restored(cx));
+        if fresh || !effects.is_empty() {
+            let _ = self.carry_out(&mut running, effects, &Origin { cause: None, now, by: &self.by });
+        }
+        self.show(&mut running);
+        self.wind(&me, &mut running, None);
+        Ok(running)
+    }
+
+    async fn handle(
+        &self,
+        me: ActorRef<Self::Msg>,
+        message: Self::Msg,
+        running: &mut Running<M>,
+    ) -> Result<(), ActorProcessingErr> {
+        let mut earliest = None;
+        match message {
+            Message::Event(event) => {
+                running.depth.fetch_sub(1, Ordering::Relaxed);
+                self.take(running, &event);
+            }
+            Message::Call { call, by, answer } => {
+                let now = self.shared.clock.now();
+                let (reply, effects) = self.with(now, |cx| running.machine.call(call, cx));
+                let receipt = self.carry_out(running, effects, &Origin { cause: None, now, by: &by });
+                if let Some(answer) = answer {
+                    let _ = answer.send((reply, receipt));
+                }
+            }
+            Message::Poke => {
+                if let Some(call) = self.drain.as_ref().and_then(|drain| drain()) {
+                    let now = self.shared.clock.now();
+                    let (_, effects) = self.with(now, |cx| running.machine.call(call, cx));
+                    // Measures alone are not worth a row of the machine's state.
+                    if effects.is_empty() {
+                        self.show(running);
+                    } else {
+                        let _ = self.carry_out(running, effects, &Origin { cause: None, now, by: &self.by });
+                    }
+                }
+            }
+            Message::Wake => {
+                running.timer = None;
+                let now = self.shared.clock.now();
+                let effects = self.with(now, |cx| running.machine.tick(cx));
+                if effects.is_empty() {
+                    self.show(running);
+                } else {
+                    let _ = self.carry_out(running, effects, &Origin { cause: None, now, by: &self.by });
+                }
+                // A machine that wants to be woken in the past gets a breath in between.
+                earliest = now.checked_add(SignedDuration::from_millis(1)).ok();
+            }
+            Message::Fail => panic!("told to fail"),
+        }
+        self.wind(&me, running, earliest);
+        Ok(())
+    }
+}

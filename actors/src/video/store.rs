@@ -1,0 +1,124 @@
+//! Clips.
+
+use super::{Bookmark, ClipRow};
+use crate::error::{Doing, StoreError};
+use gatehouse_core::alarm::Clip;
+use gatehouse_core::id::{AlarmId, ClipId, DeviceId};
+use jiff_sqlx::ToSqlx;
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+/// Stores a clip that is wanted.
+pub(crate) async fn put(conn: &mut PgConnection, clip: &Clip) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "insert into clip (id, alarm, camera, \"from\", \"to\")
+         values ($1, $2, $3, $4, $5)
+         on conflict (id) do nothing",
+    )
+    .bind(clip.id.0)
+    .bind(clip.alarm.0)
+    .bind(clip.camera.0)
+    .bind(clip.from.to_sqlx())
+    .bind(clip.to.to_sqlx())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: Uuid,
+    alarm: Uuid,
+    camera: Uuid,
+    from: jiff_sqlx::Timestamp,
+    to: jiff_sqlx::Timestamp,
+    ready: bool,
+    path: String,
+    failed: String,
+}
+
+impl From<Row> for ClipRow {
+    fn from(row: Row) -> Self {
+        Self {
+            id: ClipId(row.id),
+            alarm: AlarmId(row.alarm),
+            camera: DeviceId(row.camera),
+            from: row.from.to_jiff(),
+            to: row.to.to_jiff(),
+            ready: row.ready,
+            path: row.path,
+            failed: row.failed,
+        }
+    }
+}
+
+/// Marks a clip as cut; its alarm.
+pub(crate) async fn ready(pool: &PgPool, id: ClipId, path: &str) -> Result<Option<AlarmId>, StoreError> {
+    let alarm: Option<Uuid> =
+        sqlx::query_scalar("update clip set ready = true, path = $2, failed = '' where id = $1 returning alarm")
+            .bind(id.0)
+            .bind(path)
+            .fetch_optional(pool)
+            .await
+            .doing("mark a clip")?;
+    Ok(alarm.map(AlarmId))
+}
+
+/// Marks a clip as impossible; its alarm.
+pub(crate) async fn failed(pool: &PgPool, id: ClipId, reason: &str) -> Result<Option<AlarmId>, StoreError> {
+    let alarm: Option<Uuid> = sqlx::query_scalar("update clip set failed = $2 where id = $1 returning alarm")
+        .bind(id.0)
+        .bind(reason)
+        .fetch_optional(pool)
+        .await
+        .doing("mark a clip")?;
+    Ok(alarm.map(AlarmId))
+}
+
+/// One clip.
+pub(crate) async fn get(pool: &PgPool, id: ClipId) -> Result<Option<ClipRow>, StoreError> {
+    let row: Option<Row> = sqlx::query_as(
+        "select id, alarm, camera, \"from\", \"to\", ready, path, failed
+         from clip
+         where id = $1",
+    )
+    .bind(id.0)
+    .fetch_optional(pool)
+    .await
+    .doing("read a clip")?;
+    Ok(row.map(ClipRow::from))
+}
+
+/// The clips of an alarm.
+pub(crate) async fn of_alarm(pool: &PgPool, alarm: AlarmId) -> Result<Vec<ClipRow>, StoreError> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "select id, alarm, camera, \"from\", \"to\", ready, path, failed
+         from clip
+         where alarm = $1
+         order by \"from\", camera",
+    )
+    .bind(alarm.0)
+    .fetch_all(pool)
+    .await
+    .doing("read an alarm's clips")?;
+    Ok(rows.into_iter().map(ClipRow::from).collect())
+}
+
+/// Clips that are still to be cut.
+pub(crate) async fn pending(pool: &PgPool) -> Result<Vec<Bookmark>, StoreError> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "select id, alarm, camera, \"from\", \"to\", ready, path, failed
+         from clip
+         where not ready and failed = ''
+         order by \"from\"
+         limit 1000",
+    )
+    .fetch_all(pool)
+    .await
+    .doing("read pending clips")?;
+    Ok(rows
+        .into_iter()
+        .map(|row| ClipRow::from(row))
+        .map(|row| Bookmark { clip: row.id, alarm: row.alarm, camera: row.camera, from: row.from, to: row.to })
+        .collect())
+}
