@@ -35,3 +35,29 @@ pub use ingress::IngressHealth;
 pub use root::{StartError, System, SystemConfig};
 pub use supervise::{ActorHealth, Policy};
 pub use video::{Bookmark, NoVideo, VideoLink};
+
+pub use access::AccessQuery;
+pub use alarm::AlarmQuery;
+pub use command::CommandRequest;
+pub use event::EventQuery;
+pub use gatehouse_core::command::CommandRefused;
+pub use passage::PassageQuery;
+pub use people::{CredentialInput, FaceInput, Gallery, GalleryFace, PersonInput};
+pub use workorder::WorkOrderInput;
+
+/// What pages are shown: field names are the wire's.
+pub mod views {
+    pub use crate::access::{AccessView, LevelView};
+    pub use crate::alarm::{AlarmCounts, AlarmDetail, AlarmList, AlarmView, ClipView, NoteView, StepDone};
+    pub use crate::command::CommandView;
+    pub use crate::event::EventView;
+    pub use crate::ingress::IngressHealth;
+    pub use crate::passage::PassageView;
+    pub use crate::people::{CredentialView, FaceView, PersonView};
+    pub use crate::store::DatabaseHealth;
+    pub use crate::supervise::ActorHealth;
+    pub use crate::video::ClipRow;
+    pub use crate::workorder::WorkOrderView;
+    pub use gatehouse_core::device::shadow::DeviceView;
+    pub use gatehouse_core::place::Place as PlaceView;
+}

@@ -558,13 +558,8 @@ impl System {
     }
 
     /// How the database does.
-    pub async fn database(&self) -> DatabaseHealth {
-        store::health(self.pool()).await.unwrap_or(DatabaseHealth {
-            version: String::new(),
-            timescale: false,
-            size_mb: 0.0,
-            up: false,
-        })
+    pub async fn database(&self) -> Result<DatabaseHealth, Error> {
+        Ok(store::health(self.pool()).await?)
     }
 
     /// The database.

@@ -123,22 +123,19 @@ pub async fn users_count(pool: &PgPool) -> Result<i64, StoreError> {
     sqlx::query_scalar("select count(*) from app_user").fetch_one(pool).await.doing("count accounts")
 }
 
-/// Changes an account; what is `None` stays. Disabling it or a new password ends its sessions.
+/// Changes an account; without a new password hash the old one stays. Disabling it or a new password ends its sessions.
 pub async fn user_update(
     pool: &PgPool,
     id: UserId,
-    role: Option<&str>,
-    enabled: Option<bool>,
-    password_hash: Option<&str>,
-    now: Timestamp,
+    role: &str,
+    enabled: bool,
+    password_hash: Option<String>,
 ) -> Result<UserRow, Error> {
-    if let Some(role) = role {
-        check_role(role)?;
-    }
+    check_role(role)?;
+    let ends_sessions = !enabled || password_hash.is_some();
     let row: Option<User> = sqlx::query_as(
         "update app_user
-         set role = coalesce($2, role), enabled = coalesce($3, enabled), password_hash = coalesce($4, password_hash),
-             changed_at = $5
+         set role = $2, enabled = $3, password_hash = coalesce($4, password_hash), changed_at = now()
          where id = $1
          returning id, name, role, password_hash, enabled",
     )
@@ -146,18 +143,17 @@ pub async fn user_update(
     .bind(role)
     .bind(enabled)
     .bind(password_hash)
-    .bind(now.to_sqlx())
     .fetch_optional(pool)
     .await
     .doing("change an account")?;
-    if enabled == Some(false) || password_hash.is_some() {
+    if ends_sessions {
         sessions_delete_of(pool, id).await?;
     }
     row.map(UserRow::from).ok_or(Error::NotFound { what: "account" })
 }
 
 /// Signs a browser in.
-pub async fn session_create(pool: &PgPool, session: &SessionRow) -> Result<(), StoreError> {
+pub async fn session_create(pool: &PgPool, session: SessionRow) -> Result<(), StoreError> {
     sqlx::query(
         "insert into session (token_hash, app_user, created_at, seen_at, expires_at, address, agent)
          values ($1, $2, $3, $3, $4, $5, $6)",

@@ -21,10 +21,11 @@ pub struct AuditEntry {
 }
 
 /// A row of the audit. Field names are the wire's.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct AuditRow {
     pub id: i64,
+    #[schema(value_type = String)]
     pub at: Timestamp,
     pub by: String,
     pub action: String,
@@ -44,6 +45,13 @@ pub struct AuditCheck {
     pub rows: i64,
     /// The first row that does not fit, if any.
     pub broken_at: Option<i64>,
+}
+
+impl AuditCheck {
+    /// Whether every row fits.
+    pub fn intact(&self) -> bool {
+        self.broken_at.is_none()
+    }
 }
 
 /// The hash of the row before the first.
