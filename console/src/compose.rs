@@ -2,25 +2,28 @@
 
 use crate::app::{App, Parts};
 use crate::clips;
-use crate::config::Config;
+use crate::config::{BrokerUser, Config};
 use crate::demo::Demo;
 use crate::provision::{self, Cluster, ClusterOptions, InstanceLock, Progress, Provided, Provision};
 use crate::secrets::{self, Secrets};
 use crate::{auth, routes, site};
 use anyhow::{Context, bail};
-use axum::serve::ListenerExt;
+use axum_server::accept::NoDelayAcceptor;
+use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use gatehouse_actors::{Change, System, SystemConfig, staff};
 use gatehouse_adapters::mqtt::broker::{Broker, BrokerConfig, User};
 use gatehouse_adapters::mqtt::{self, MqttConfig};
 use gatehouse_core::id::DeviceId;
-use gatehouse_core::site::Site;
+use gatehouse_core::site::{DeviceDef, Site};
 use gatehouse_vision::recognizer::Recognizer;
-use gatehouse_vision::{Retention, Vision, VisionConfig};
+use gatehouse_vision::recorder::Retention;
+use gatehouse_vision::{RuntimePaths, Vision, VisionConfig};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio::net::TcpListener;
+use std::net::TcpListener;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -46,6 +49,8 @@ pub struct Running {
     pub app: Arc<App>,
     /// Where the console listens.
     pub address: SocketAddr,
+    /// Whether it speaks TLS.
+    pub tls: bool,
     /// The first administrator's password, when this start made the account.
     pub first_password: Option<String>,
     /// The authorisation table.
@@ -58,20 +63,35 @@ pub struct Running {
 
 /// Brings everything up, in order.
 pub async fn start(options: Options, progress: &mut (dyn Progress + Send)) -> anyhow::Result<Running> {
-    let Options { data, config, demo, auto } = options;
+    let Options { data, mut config, demo, auto } = options;
     let provision = Provision::new(&data);
     let provided = tokio::task::block_in_place(|| provision.ensure_all(progress))?;
     let lock = InstanceLock::acquire(&data)?;
     let secrets = Secrets::open(&data)?;
+
+    if demo {
+        // For sensors that announce themselves: the README shows one.
+        let topics = vec!["homeassistant/#".to_owned(), "sensors/#".to_owned()];
+        let password_file = secrets.path("mqtt-integrator");
+        config.broker.users.push(BrokerUser { name: "integrator".to_owned(), password_file, topics });
+    }
 
     let (cluster, pool) = open_database(&config, &data, &provided).await?;
     let definition = if demo { site::demo()? } else { site::read(config.site.as_deref())? };
 
     // A listener that cannot be had stops the start before anything runs.
     let listener = TcpListener::bind(config.listen)
-        .await
         .map_err(|error| anyhow::anyhow!(provision::explain_bind_error(&config.listen.to_string(), &error)))?;
+    listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
+    let tls = match &config.tls {
+        Some(tls) => Some(
+            RustlsConfig::from_pem_file(&tls.cert, &tls.key)
+                .await
+                .with_context(|| format!("tls: {} and {}", tls.cert.display(), tls.key.display()))?,
+        ),
+        None => None,
+    };
 
     let stop = CancellationToken::new();
     let (downlink_tx, downlink_rx) = mpsc::channel(DOWNLINKS);
@@ -93,7 +113,7 @@ pub async fn start(options: Options, progress: &mut (dyn Progress + Send)) -> an
     });
 
     let demo = match (demo, &broker) {
-        (true, Some(broker)) => Some(Demo::start(&definition, broker.addr(), &provided, &secrets, auto).await?),
+        (true, Some(broker)) => Some(Demo::start(&definition, broker.addr(), &provided.demo, &secrets, auto).await?),
         (true, None) => bail!("the demo needs the embedded broker: remove broker.external from the configuration"),
         (false, _) => None,
     };
@@ -102,6 +122,10 @@ pub async fn start(options: Options, progress: &mut (dyn Progress + Send)) -> an
     tokio::spawn(look_when_a_car_waits(system.clone(), vision.clone(), definition.clone()));
 
     let first_password = first_admin(&pool, &system).await?;
+    if let Some(demo) = &demo {
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        demo.announce(&secrets, &format!("{scheme}://{address}"))?;
+    }
     let app = App::new(Parts {
         system,
         pool,
@@ -114,13 +138,14 @@ pub async fn start(options: Options, progress: &mut (dyn Progress + Send)) -> an
         data,
     });
     if let Some(recognizer) = recognizer {
-        crate::gallery::enrol_demo_faces(&app, &recognizer).await?;
+        crate::gallery::enrol_demo_face(&app, &recognizer).await?;
         tokio::spawn(crate::gallery::follow(app.system().clone(), vision));
     }
     tokio::spawn(crate::api::health::publish(app.clone()));
     let (router, table) = routes::build(app.clone());
-    let server = tokio::spawn(serve(listener, router, stop.clone()));
-    Ok(Running { app, address, first_password, table, stop, server, cluster, _lock: lock })
+    let secure = tls.is_some();
+    let server = tokio::spawn(serve(listener, router, tls, stop.clone()));
+    Ok(Running { app, address, tls: secure, first_password, table, stop, server, cluster, _lock: lock })
 }
 
 impl Running {
@@ -156,36 +181,51 @@ async fn open_database(config: &Config, data: &Path, provided: &Provided) -> any
 async fn open_broker(config: &Config, site: &Site, secrets: &Secrets) -> anyhow::Result<(Option<Broker>, MqttConfig)> {
     let native: Vec<_> = site.devices.iter().filter(|device| site::speaks_mqtt(device)).collect();
     let devices: Vec<_> = native.iter().map(|device| device.key.clone()).collect();
-    let ours = |host: String, port: u16, user: String, password: String| MqttConfig {
-        host,
-        port,
-        user,
-        password,
-        client_id: "gatehouse".to_owned(),
-        tls: None,
-        discovery: true,
-        devices: devices.clone(),
-    };
+    let ours = |host: &str, port, user: &str, password: &str| MqttConfig::new(host, port, user, password).with_devices(devices);
     if let Some(external) = &config.broker.external {
         let (host, port) = external.rsplit_once(':').context("broker.external must be host:port, e.g. broker.lan:1883")?;
         let port = port.parse().context("broker.external: the port is not a number")?;
         let password = config.broker.password_file.as_deref().map(secrets::password_file).transpose()?.unwrap_or_default();
-        return Ok((None, ours(host.to_owned(), port, config.broker.user.clone(), password)));
+        return Ok((None, ours(host, port, &config.broker.user, &password)));
     }
     let password = secrets.password("mqtt-gatehouse")?;
-    let mut users = vec![User::server("gatehouse", &password)];
-    for device in native {
-        let (name, password) = site::account(device, secrets)?;
-        users.push(User::device(&device.key, &password).named(&name));
-    }
+    let mut users = vec![User::server("gatehouse", &password)?];
+    users.extend(device_users(&native, secrets)?);
     for user in &config.broker.users {
         let password = secrets::password_file(&user.password_file)?;
-        users.push(User::integrator(&user.name, &password, user.topics.clone(), user.topics.clone()));
+        users.push(User::integrator(&user.name, &password, user.topics.clone(), user.topics.clone())?);
     }
     let listen = config.broker.listen;
     let broker = Broker::start(BrokerConfig { listen, users, ..BrokerConfig::default() }).await?;
     let address = broker.addr();
-    Ok((Some(broker), ours(address.ip().to_string(), address.port(), "gatehouse".to_owned(), password)))
+    let config = ours(&address.ip().to_string(), address.port(), "gatehouse", &password);
+    Ok((Some(broker), config))
+}
+
+/// The accounts of the native devices: each its own, or one for the devices behind a gateway.
+fn device_users(devices: &[&DeviceDef], secrets: &Secrets) -> anyhow::Result<Vec<User>> {
+    let mut accounts: BTreeMap<String, (String, Vec<&DeviceDef>)> = BTreeMap::new();
+    for device in devices {
+        let (name, password) = site::account(device, secrets)?;
+        let (known, behind) = accounts.entry(name.clone()).or_insert_with(|| (password.clone(), Vec::new()));
+        if *known != password {
+            bail!("device {}: the account {name:?} has another password at another device: give it one", device.key);
+        }
+        behind.push(device);
+    }
+    accounts
+        .into_iter()
+        .map(|(name, (password, behind))| match behind.as_slice() {
+            [device] if device.key.as_str() == name => Ok(User::device(&device.key, &password)?),
+            several => {
+                let topics = |leaves: &[&str]| -> Vec<String> {
+                    several.iter().flat_map(|device| leaves.iter().map(move |leaf| format!("gh/{}/{leaf}", device.key))).collect()
+                };
+                let publish = topics(&["status", "state", "event", "result"]);
+                Ok(User::integrator(&name, &password, publish, topics(&["set"]))?)
+            }
+        })
+        .collect()
 }
 
 fn open_vision(
@@ -204,8 +244,9 @@ fn open_vision(
     };
     vision.cameras = site::cameras(site, demo)?;
     let recognizer = if config.recognition.enabled {
-        vision.runtime = Some(provided.runtime.clone());
-        Some(Arc::new(Recognizer::open(&provided.runtime).context("opening the recognition models")?))
+        let paths = RuntimePaths { onnxruntime: provided.onnxruntime.clone(), models_dir: provided.models.clone() };
+        let recognizer = Recognizer::open(&paths).context("opening the recognition models")?;
+        Some(Arc::new(recognizer))
     } else {
         None
     };
@@ -226,7 +267,8 @@ fn open_vision(
         let intake = system.intake();
         Arc::new(move |code: &'static str, sentence: &str| intake.undecodable(code, sentence))
     };
-    let vision = Vision::start(vision, sink, errors).context("starting video")?;
+    let readers = recognizer.clone().map(|recognizer| -> Loader { Box::new(move || Ok(recognizer as Arc<dyn Readers>)) });
+    let vision = Vision::start_with(vision, readers, sink, errors).context("starting video")?;
     Ok((vision, recognizer))
 }
 
@@ -268,13 +310,26 @@ fn first_password() -> String {
     (0..16).map(|_| char::from(LETTERS[rand::random_range(0..LETTERS.len())])).collect()
 }
 
-async fn serve(listener: TcpListener, router: axum::Router, stop: CancellationToken) {
-    let listener = listener.tap_io(|stream| {
-        // A lost option costs latency, not correctness.
-        let _ = stream.set_nodelay(true);
-    });
+/// Serves until told to stop, then gives open requests two seconds.
+async fn serve(listener: std::net::TcpListener, router: axum::Router, tls: Option<RustlsConfig>, stop: CancellationToken) {
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await {
+    let handle = axum_server::Handle::new();
+    tokio::spawn({
+        let handle = handle.clone();
+        async move {
+            stop.cancelled_owned().await;
+            handle.graceful_shutdown(Some(Duration::from_secs(2)));
+        }
+    });
+    // Small messages must not wait for each other: no Nagle.
+    let outcome = match (tls, axum_server::from_tcp(listener)) {
+        (_, Err(error)) => Err(error),
+        (None, Ok(server)) => server.acceptor(NoDelayAcceptor).handle(handle).serve(service).await,
+        (Some(tls), Ok(server)) => {
+            server.acceptor(RustlsAcceptor::new(tls).acceptor(NoDelayAcceptor)).handle(handle).serve(service).await
+        }
+    };
+    if let Err(error) = outcome {
         tracing::error!(%error, "The console's listener ended");
     }
 }

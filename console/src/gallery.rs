@@ -7,7 +7,7 @@ use gatehouse_vision::enrol;
 use gatehouse_vision::recognizer::Recognizer;
 use std::sync::Arc;
 
-/// What the demo's residents are said to have agreed to: their pictures are free portraits, not people of this site.
+/// What the demo's resident is said to have agreed to: the picture is a free portrait, not a person of this site.
 const DEMO_CONSENT: &str = "Demo: a freely licensed portrait; see LICENCES.txt in the demo's folder.";
 
 /// Gives vision the gallery now and after every change.
@@ -26,24 +26,20 @@ pub async fn follow(system: System, vision: Vision) {
     }
 }
 
-/// Enrols the demo's residents from the demo's photographs, as the console would, unless they are enrolled.
-pub async fn enrol_demo_faces(app: &App, recognizer: &Arc<Recognizer>) -> anyhow::Result<()> {
+/// Enrols the demo's resident from the demo's photograph, as the console would, unless enrolled.
+pub async fn enrol_demo_face(app: &App, recognizer: &Arc<Recognizer>) -> anyhow::Result<()> {
     let Some(demo) = app.demo() else { return Ok(()) };
-    for (name, photos) in demo.residents() {
-        let people = app.system().people(&name, 2).await?;
-        let Some(person) = people.into_iter().find(|person| person.name == name && !person.face.enrolled) else { continue };
-        let recognizer = recognizer.clone();
-        let templates = tokio::task::spawn_blocking(move || {
-            photos.iter().map(|photo| enrol::template(&recognizer, &std::fs::read(photo)?).map_err(anyhow::Error::from)).collect::<anyhow::Result<Vec<_>>>()
-        })
-        .await??;
-        let input = FaceInput {
-            templates,
-            model: enrol::MODEL.to_owned(),
-            consent_text: DEMO_CONSENT.to_owned(),
-            channel: "demo".to_owned(),
-        };
-        app.system().face_add(person.id, input, "demo").await?;
-    }
+    let Some((name, photo)) = demo.resident() else { return Ok(()) };
+    let people = app.system().people(&name, 2).await?;
+    let Some(person) = people.into_iter().find(|person| person.name == name && !person.face.enrolled) else { return Ok(()) };
+    let recognizer = recognizer.clone();
+    let template = move || anyhow::Ok(enrol::template(&recognizer, &std::fs::read(&photo)?)?);
+    let input = FaceInput {
+        templates: vec![tokio::task::spawn_blocking(template).await??],
+        model: enrol::MODEL.to_owned(),
+        consent_text: DEMO_CONSENT.to_owned(),
+        channel: "demo".to_owned(),
+    };
+    app.system().face_add(person.id, input, "demo").await?;
     Ok(())
 }

@@ -10,7 +10,9 @@ use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use futures_util::{SinkExt, StreamExt};
 use gatehouse_core::id::{ClipId, DeviceId, PictureId};
-use gatehouse_vision::{Delivery, SnapshotError, Vision};
+use gatehouse_vision::Vision;
+use gatehouse_vision::hub::{Delivery, Viewer};
+use gatehouse_vision::snapshot::SnapshotError;
 use std::sync::Arc;
 
 /// `GET /ws/video/{id}`: one camera's access units, as the camera sent them.
@@ -26,7 +28,7 @@ pub async fn live(
     Ok(upgrade.max_message_size(1024).on_upgrade(async move |socket| stream(socket, hub.watch(), ended).await))
 }
 
-async fn stream(socket: WebSocket, mut viewer: gatehouse_vision::Viewer, ended: tokio_util::sync::CancellationToken) {
+async fn stream(socket: WebSocket, mut viewer: Viewer, ended: tokio_util::sync::CancellationToken) {
     let (mut sink, mut incoming) = socket.split();
     loop {
         tokio::select! {
@@ -62,7 +64,7 @@ async fn stream(socket: WebSocket, mut viewer: gatehouse_vision::Viewer, ended: 
 pub async fn snapshot(State(app): State<Arc<App>>, At(id): At<DeviceId>) -> Result<Response, ApiError> {
     match vision(&app)?.snapshot_jpeg(id).await {
         Ok(jpeg) => Ok(([(header::CONTENT_TYPE, "image/jpeg"), (header::CACHE_CONTROL, "no-store")], jpeg).into_response()),
-        Err(SnapshotError::UnknownCamera { .. }) => Err(ApiError::not_found("camera")),
+        Err(SnapshotError::UnknownCamera) => Err(ApiError::not_found("camera")),
         Err(error) => Err(ApiError::unavailable("no_picture", error.to_string())),
     }
 }

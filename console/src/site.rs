@@ -5,7 +5,9 @@ use crate::secrets::{self, Secrets};
 use anyhow::{Context, bail};
 use gatehouse_core::device::link::DeviceKind;
 use gatehouse_core::site::{DeviceDef, LookFor, Site};
-use gatehouse_vision::{CameraConfig, Role, Transport};
+use gatehouse_vision::CameraConfig;
+use gatehouse_vision::pipeline::Role;
+use gatehouse_vision::rtsp::Transport;
 use std::path::Path;
 
 /// The simulated compound.
@@ -48,7 +50,7 @@ pub fn account(device: &DeviceDef, secrets: &Secrets) -> anyhow::Result<(String,
     let password = match (&device.password, &device.password_file) {
         (Some(password), _) => password.clone(),
         (None, Some(file)) => secrets::password_file(Path::new(file))?,
-        (None, None) => secrets.password(&format!("mqtt-{}", device.key))?,
+        (None, None) => secrets.password(&format!("mqtt-{name}"))?,
     };
     Ok((name, password))
 }

@@ -20,6 +20,11 @@ macro_rules! ids {
             pub fn from_key(key: &str) -> Self {
                 Self(Uuid::new_v5(&KEY_NAMESPACE, format!("{}:{key}", stringify!($name)).as_bytes()))
             }
+
+            /// Derives the id of the `nth` thing that came of an event: a replay of the event names the same things again.
+            pub fn of_event(event: EventId, nth: usize) -> Self {
+                Self(Uuid::new_v5(&event.0, format!("{}:{nth}", stringify!($name)).as_bytes()))
+            }
         }
 
         impl fmt::Display for $name {
@@ -73,6 +78,8 @@ ids! {
     ClipId,
     /// A work order.
     WorkOrderId,
+    /// One presentation of a credential.
+    AccessId,
     /// An operator's account.
     UserId,
 }

@@ -1,1 +1,3 @@
-//! Site.
+//! What the whole-compound tests share.
+
+pub mod product;

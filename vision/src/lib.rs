@@ -7,8 +7,10 @@
 //! ```
 
 pub mod bench;
+pub mod cost;
 pub mod decode;
 pub mod enrol;
+pub mod eval;
 pub mod face;
 pub mod figures;
 pub mod frame;
@@ -29,4 +31,5 @@ mod testkit;
 pub mod track;
 mod vision;
 
+pub use models::RuntimePaths;
 pub use vision::{CameraConfig, CameraStatus, Figures, Vision, VisionConfig, VisionError};

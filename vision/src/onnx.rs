@@ -4,6 +4,8 @@
 //! of worker threads: each call borrows an idle session and gives it back; a further session is made only when all are
 //! busy, so there are never more than there were workers at once.
 
+mod tiny;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -150,7 +152,9 @@ impl Model {
     }
 
     fn new_session(&self) -> Result<Session, OnnxError> {
-        let bytes = read_verified(self.spec, &self.models_dir)?;
+        let mut bytes = read_verified(self.spec, &self.models_dir)?;
+        let flushed = tiny::flush(&mut bytes);
+        tracing::debug!(model = self.spec.id, flushed, "Model loaded");
         let refused = |reason: String| OnnxError::Load { model: self.spec.id, reason };
         let mut builder = Session::builder(self.environment)
             .map_err(|error| refused(error.to_string()))?

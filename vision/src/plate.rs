@@ -131,7 +131,27 @@ impl PlateReader {
         found: &FoundPlate,
         options: &PlateOptions,
     ) -> Result<Option<PlateRead>, PlateError> {
-        let Some(flat) = rectify::single(frame, &found.corners, rectify::SINGLE) else { return Ok(None) };
+        self.read_with(frame, found, rectify::SINGLE, options)
+    }
+
+    /// Reads a plate whose corners are exact, as those of a cut-out picture are: no margins are added.
+    pub fn read_cut_out(
+        &self,
+        frame: &Frame,
+        found: &FoundPlate,
+        options: &PlateOptions,
+    ) -> Result<Option<PlateRead>, PlateError> {
+        self.read_with(frame, found, rectify::EXACT, options)
+    }
+
+    fn read_with(
+        &self,
+        frame: &Frame,
+        found: &FoundPlate,
+        margins: rectify::Margins,
+        options: &PlateOptions,
+    ) -> Result<Option<PlateRead>, PlateError> {
+        let Some(flat) = rectify::single(frame, &found.corners, margins) else { return Ok(None) };
         let colour = colour::estimate(&flat);
         let look = Look { candidates: self.look(&[flat], colour)?.pop().unwrap_or_default(), kind: PlateKind::Single };
         let _ = options;

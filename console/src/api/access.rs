@@ -33,6 +33,7 @@ pub struct Query {
 #[derive(Serialize, ToSchema)]
 pub struct Records {
     /// The records.
+    #[schema(value_type = Vec<serde_json::Value>)]
     pub records: Vec<AccessView>,
 }
 
@@ -40,6 +41,7 @@ pub struct Records {
 #[derive(Serialize, ToSchema)]
 pub struct Levels {
     /// Doors and schedule of each.
+    #[schema(value_type = Vec<serde_json::Value>)]
     pub levels: Vec<LevelView>,
 }
 

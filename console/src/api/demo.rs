@@ -52,6 +52,19 @@ pub struct Playing {
     pub run: Uuid,
 }
 
+impl From<&gatehouse_adapters::sim::story::Story> for Story {
+    fn from(story: &gatehouse_adapters::sim::story::Story) -> Self {
+        Self {
+            key: story.key.to_owned(),
+            name: story.name.to_owned(),
+            name_zh: story.name_zh.to_owned(),
+            about: story.about.to_owned(),
+            about_zh: story.about_zh.to_owned(),
+            seconds: story.seconds,
+        }
+    }
+}
+
 /// The stories of the simulated compound.
 #[utoipa::path(get, path = "/api/demo/stories", responses((status = 200, body = Stories)))]
 pub async fn stories(State(app): State<Arc<App>>) -> Result<Json<Stories>, ApiError> {

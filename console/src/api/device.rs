@@ -28,6 +28,7 @@ pub struct Devices {
     /// Counts the changes of the board.
     pub seq: u64,
     /// Every device.
+    #[schema(value_type = Vec<serde_json::Value>)]
     pub devices: Vec<Arc<DeviceView>>,
 }
 
@@ -67,6 +68,7 @@ pub struct CommandQuery {
 #[derive(Serialize, ToSchema)]
 pub struct Commands {
     /// The ledger's entries.
+    #[schema(value_type = Vec<serde_json::Value>)]
     pub commands: Vec<CommandView>,
 }
 
@@ -79,7 +81,7 @@ pub async fn list(State(app): State<Arc<App>>) -> Json<Devices> {
 
 /// Puts a command in the ledger; follow it on the topic `commands`.
 #[utoipa::path(post, path = "/api/devices/{id}/commands", params(("id" = Uuid, Path)), request_body = CommandInput,
-    responses((status = 202, body = CommandView)))]
+    responses((status = 202, body = serde_json::Value)))]
 pub async fn command(
     State(app): State<Arc<App>>,
     Extension(who): Extension<SignedIn>,
@@ -99,7 +101,7 @@ pub async fn command(
 }
 
 /// One entry of the ledger.
-#[utoipa::path(get, path = "/api/commands/{id}", params(("id" = Uuid, Path)), responses((status = 200, body = CommandView)))]
+#[utoipa::path(get, path = "/api/commands/{id}", params(("id" = Uuid, Path)), responses((status = 200, body = serde_json::Value)))]
 pub async fn show_command(State(app): State<Arc<App>>, At(id): At<CommandId>) -> Result<Json<CommandView>, ApiError> {
     Ok(Json(app.system().command_by_id(id).await?))
 }

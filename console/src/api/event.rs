@@ -37,6 +37,7 @@ pub struct Query {
 #[derive(Serialize, ToSchema)]
 pub struct Events {
     /// The events.
+    #[schema(value_type = Vec<serde_json::Value>)]
     pub events: Vec<EventView>,
 }
 

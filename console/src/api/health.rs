@@ -24,6 +24,7 @@ pub struct Health {
     /// Version of the program.
     pub version: String,
     /// The store.
+    #[schema(value_type = serde_json::Value)]
     pub database: DatabaseHealth,
     /// The embedded broker.
     pub broker: BrokerHealth,
@@ -34,8 +35,10 @@ pub struct Health {
     /// The data directory's disk.
     pub disk: DiskHealth,
     /// Every actor.
+    #[schema(value_type = Vec<serde_json::Value>)]
     pub actors: Vec<ActorHealth>,
     /// Every way in.
+    #[schema(value_type = Vec<serde_json::Value>)]
     pub ingress: Vec<IngressHealth>,
     /// Every camera.
     pub cameras: Vec<CameraHealth>,

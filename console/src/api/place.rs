@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 #[derive(Serialize, ToSchema)]
 pub struct Places {
     /// Parents before children.
+    #[schema(value_type = Vec<serde_json::Value>)]
     pub places: Vec<PlaceView>,
 }
 

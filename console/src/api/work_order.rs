@@ -29,6 +29,7 @@ pub struct Query {
 #[derive(Serialize, ToSchema)]
 pub struct WorkOrders {
     /// The orders.
+    #[schema(value_type = Vec<serde_json::Value>)]
     pub work_orders: Vec<WorkOrderView>,
 }
 
@@ -69,7 +70,7 @@ pub async fn list(State(app): State<Arc<App>>, Ask(query): Ask<Query>) -> Result
 }
 
 /// Opens an order by hand.
-#[utoipa::path(post, path = "/api/work-orders", request_body = NewOrder, responses((status = 201, body = WorkOrderView)))]
+#[utoipa::path(post, path = "/api/work-orders", request_body = NewOrder, responses((status = 201, body = serde_json::Value)))]
 pub async fn create(
     State(app): State<Arc<App>>,
     Extension(who): Extension<SignedIn>,
@@ -81,7 +82,7 @@ pub async fn create(
 
 /// Moves an order.
 #[utoipa::path(post, path = "/api/work-orders/{id}/state", params(("id" = Uuid, Path)), request_body = Transition,
-    responses((status = 200, body = WorkOrderView)))]
+    responses((status = 200, body = serde_json::Value)))]
 pub async fn transition(
     State(app): State<Arc<App>>,
     Extension(who): Extension<SignedIn>,

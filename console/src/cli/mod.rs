@@ -66,9 +66,14 @@ impl DataDir {
     }
 }
 
-/// Parses the arguments and does what they say.
+/// Parses the process's arguments and does what they say.
 pub fn run() -> ExitCode {
-    let arguments = Arguments::parse();
+    run_with(std::env::args_os())
+}
+
+/// Parses arguments, the program's name first, and does what they say.
+pub fn run_with(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
+    let arguments = Arguments::parse_from(arguments);
     log_to_stderr();
     // Two TLS providers are linked; without a choice rustls panics at its first use.
     if rustls::crypto::ring::default_provider().install_default().is_err() {

@@ -71,7 +71,8 @@ async fn serve(options: Options) -> anyhow::Result<()> {
         lines += &format!("first-run admin password: {password}  (user admin; shown only now)\n");
     }
     let scheme = if running.tls { "https" } else { "http" };
-    lines += &format!("console at {scheme}://{}  data in {data}  ready in {:.1} s\n", running.address, began.elapsed().as_secs_f64());
+    lines += &format!("console at {scheme}://{}\n", running.address);
+    lines += &format!("data in {data}; ready in {:.1} s\n", began.elapsed().as_secs_f64());
     if demo {
         lines += "this is the simulated compound; try `gatehouse play fire`, or `--config FILE` for a real site\n";
     }

@@ -93,7 +93,6 @@ impl Fetcher<'_> {
         let mut command = match archive.registry {
             Registry::Npm => npm(archive, staging, fresh),
             Registry::Wheel { platform } => wheel(archive, platform, staging, fresh),
-            Registry::Sdist => sdist(archive, staging, fresh)?,
         };
         if let Some(path) = self.search_path {
             command.env("PATH", path);
@@ -141,20 +140,6 @@ fn wheel(archive: &Archive, platform: &str, staging: &Path, fresh: bool) -> Comm
     }
     command.arg(format!("{}=={}", archive.package, archive.version));
     command
-}
-
-fn sdist(archive: &Archive, staging: &Path, fresh: bool) -> Result<Command, SetupError> {
-    let list = staging.join("requirements.txt");
-    let line = format!("{}=={} --hash=sha256:{}\n", archive.package, archive.version, archive.sha256);
-    std::fs::write(&list, line).map_err(|e| SetupError::io(&list, e))?;
-    let mut command = pip();
-    // Only this package from source: with ":all:" pip would build its own build tools from source too.
-    command.args(["--no-binary", archive.package, "--require-hashes", "--requirement"]).arg(list);
-    command.arg("--dest").arg(staging);
-    if fresh {
-        command.arg("--no-cache-dir");
-    }
-    Ok(command)
 }
 
 fn npm(archive: &Archive, staging: &Path, fresh: bool) -> Command {

@@ -234,7 +234,7 @@ impl Provision {
         let search_path = self.search_path.as_deref();
         let client = match archive.registry {
             pins::Registry::Npm => ("npm", "install npm (Debian: apt-get install npm), then "),
-            pins::Registry::Wheel { .. } | pins::Registry::Sdist => {
+            pins::Registry::Wheel { .. } => {
                 ("python3", "install python3 and pip (Debian: apt-get install python3 python3-pip), then ")
             }
         };

@@ -75,6 +75,19 @@ pub fn default_data_dir() -> PathBuf {
     share.unwrap_or_else(std::env::temp_dir).join("gatehouse")
 }
 
+/// Links what set-up provided in one data directory into another, so that a throw-away one needs no downloads.
+pub fn share(from: &Path, to: &Path) -> std::io::Result<()> {
+    // PostgreSQL's account must be able to pass through.
+    std::fs::set_permissions(to, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    for part in ["cache", "runtime", "models", "demo"] {
+        let source = std::path::absolute(from.join(part))?;
+        if source.exists() {
+            std::os::unix::fs::symlink(source, to.join(part))?;
+        }
+    }
+    Ok(())
+}
+
 impl Provision {
     /// Provides into `data`; which PostgreSQL to use is read from `GATEHOUSE_PG`.
     pub fn new(data: impl Into<PathBuf>) -> Self {

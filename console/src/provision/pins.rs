@@ -11,9 +11,6 @@ pub enum Registry {
         /// The wheel's platform tag.
         platform: &'static str,
     },
-    /// A source archive by `pip download`, which reads the package's metadata by running its set-up script:
-    /// therefore with the hash given to pip, which checks it first.
-    Sdist,
     /// A tarball by `npm pack`.
     Npm,
 }
@@ -49,7 +46,7 @@ impl Archive {
     pub fn source(&self) -> String {
         match self.registry {
             Registry::Npm => format!("npm {}@{}", self.package, self.version),
-            Registry::Wheel { .. } | Registry::Sdist => format!("PyPI {}=={}", self.package, self.version),
+            Registry::Wheel { .. } => format!("PyPI {}=={}", self.package, self.version),
         }
     }
 }
@@ -373,45 +370,7 @@ pub const FACE_ARCHIVES: &[Archive] = &[
             size: 61_306,
         }],
     },
-    Archive {
-        package: "face_recognition",
-        version: "1.3.0",
-        registry: Registry::Sdist,
-        file: "face_recognition-1.3.0.tar.gz",
-        sha256: "5e5efdd1686aa566af0d3cc1313b131e4b197657a8ffd03669e6d3fad92705ec",
-        size: 3_182_249,
-        licence: "MIT; the photographs: public domain (US government)",
-        members: &[
-            Member {
-                inside: "face_recognition-1.3.0/tests/test_images/obama.jpg",
-                placed: "demo/faces/obama_1.jpg",
-                sha256: "0930e3aa8cae5920329c0c8cbc6a2ab70f47b0e67b432875beaa95cbf7e741f6",
-                size: 279_922,
-            },
-            Member {
-                inside: "face_recognition-1.3.0/tests/test_images/obama2.jpg",
-                placed: "demo/faces/obama_2.jpg",
-                sha256: "a7efcc907375274796f39646510704aa86672d59f6d5469d69af3c85590976a6",
-                size: 184_455,
-            },
-            Member {
-                inside: "face_recognition-1.3.0/tests/test_images/obama3.jpg",
-                placed: "demo/faces/obama_3.jpg",
-                sha256: "76ac6bf97c36dc2da0ad16a537d6a5ac1b10f48d49aac29a0cca9a17cdbc3ca3",
-                size: 595_944,
-            },
-            Member {
-                inside: "face_recognition-1.3.0/tests/test_images/biden.jpg",
-                placed: "demo/faces/biden_1.jpg",
-                sha256: "3c17508bb91554c637a2eabddfae790e5bb1caba93130814fc2ac50be9760c4c",
-                size: 353_723,
-            },
-        ],
-    },
 ];
-
-const WHITE_HOUSE: &str = "Official White House photograph by Pete Souza: a work of the US government, public domain \
-     (17 U.S.C. 105). The photographer's note asks that it not be used to suggest approval or endorsement.";
 
 /// Who is on the demo's photographs.
 pub const PHOTOGRAPHS: &[Photograph] = &[
@@ -425,10 +384,6 @@ pub const PHOTOGRAPHS: &[Photograph] = &[
         subject: "Grace Hopper, computer scientist, 1984",
         licence: "US Navy photograph by James S. Davis, public domain.",
     },
-    Photograph { file: "obama_1.jpg", subject: "Barack Obama, portrait, 2012", licence: WHITE_HOUSE },
-    Photograph { file: "obama_2.jpg", subject: "Barack Obama, speaking, 2009", licence: WHITE_HOUSE },
-    Photograph { file: "obama_3.jpg", subject: "Barack Obama, standing, 2010", licence: WHITE_HOUSE },
-    Photograph { file: "biden_1.jpg", subject: "Joe Biden, standing, 2010", licence: WHITE_HOUSE },
 ];
 
 #[cfg(test)]

@@ -25,6 +25,8 @@ pub(super) struct Margins {
 
 /// The measured margins: the detector's corners cut into the first character. Without them 88.7 % are read, with 94.2 %.
 pub(super) const SINGLE: Margins = Margins { left: 0.06, right: 0.03, top: 0.0, bottom: 0.0 };
+/// For corners known exactly.
+pub(super) const EXACT: Margins = Margins { left: 0.0, right: 0.0, top: 0.0, bottom: 0.0 };
 /// A second look, tight around the characters.
 pub(super) const TIGHT: Margins = Margins { left: 0.02, right: -0.03, top: 0.0, bottom: 0.0 };
 

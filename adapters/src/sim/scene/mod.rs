@@ -8,13 +8,18 @@
 
 pub mod camera;
 pub mod canvas;
+mod car;
 mod corridor;
 pub mod encode;
 mod gate;
+mod lens;
 mod lift;
 mod lobby;
 pub mod paint;
 mod perimeter;
+mod person;
+mod plate;
+mod scenery;
 pub mod sprite;
 pub mod strip;
 pub mod studio;

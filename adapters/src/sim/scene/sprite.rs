@@ -30,17 +30,61 @@ pub struct Placing {
     pub sy: f32,
     /// 0 invisible to 1.
     pub opacity: f32,
+    /// Turned anticlockwise by this, in radians.
+    pub turn: f32,
+    /// The point of the sprite, in its own pixels, that stays where it is when turned.
+    pub pivot: [f32; 2],
 }
 
 impl Placing {
     /// At its own size.
     pub fn at(x: f32, y: f32) -> Self {
-        Self { x, y, sx: 1.0, sy: 1.0, opacity: 1.0 }
+        Self::scaled(x, y, 1.0)
     }
 
     /// Scaled evenly.
     pub fn scaled(x: f32, y: f32, scale: f32) -> Self {
-        Self { x, y, sx: scale, sy: scale, opacity: 1.0 }
+        Self { x, y, sx: scale, sy: scale, opacity: 1.0, turn: 0.0, pivot: [0.0, 0.0] }
+    }
+}
+
+impl Placing {
+    /// Where the pivot is on the canvas.
+    fn foot(&self) -> [f32; 2] {
+        [self.x + self.pivot[0] * self.sx, self.y + self.pivot[1] * self.sy]
+    }
+
+    /// Where a scaled sprite point lands on the canvas.
+    fn turned(&self, p: [f32; 2]) -> [f32; 2] {
+        let (sin, cos) = self.turn.sin_cos();
+        let foot = self.foot();
+        let (dx, dy) = (p[0] - self.pivot[0] * self.sx, p[1] - self.pivot[1] * self.sy);
+        [foot[0] + dx * cos + dy * sin, foot[1] - dx * sin + dy * cos]
+    }
+}
+
+/// A straight way through a level: where it starts and how far each sample is from the one before.
+struct Ray {
+    start: [f32; 2],
+    step: [f32; 2],
+}
+
+impl Ray {
+    /// Which of `n` samples lie on a level of w × h.
+    fn inside(&self, n: usize, w: usize, h: usize) -> std::ops::Range<usize> {
+        let (mut first, mut last) = (0.0f32, n as f32);
+        for (start, step, size) in [(self.start[0], self.step[0], w as f32), (self.start[1], self.step[1], h as f32)] {
+            if step.abs() < 1e-6 {
+                if start < 0.0 || start > size {
+                    return 0..0;
+                }
+                continue;
+            }
+            let (a, b) = (-start / step, (size - start) / step);
+            first = first.max(a.min(b).ceil());
+            last = last.min(a.max(b).floor() + 1.0);
+        }
+        if last > first { first as usize..last as usize } else { 0..0 }
     }
 }
 
@@ -61,8 +105,14 @@ impl Sprite {
 
     /// What it would cover on a canvas of w × h.
     pub fn bounds(&self, at: Placing, w: usize, h: usize) -> Option<Rect> {
-        let (sw, sh) = self.size();
-        Rect::around(at.x, at.y, at.x + sw * at.sx, at.y + sh * at.sy, w, h)
+        let (sw, sh) = (self.size().0 * at.sx, self.size().1 * at.sy);
+        if at.turn == 0.0 {
+            return Rect::around(at.x, at.y, at.x + sw, at.y + sh, w, h);
+        }
+        let corners = [[0.0, 0.0], [sw, 0.0], [0.0, sh], [sw, sh]].map(|c| at.turned(c));
+        let low = |k: usize| corners.iter().map(|c| c[k]).fold(f32::MAX, f32::min);
+        let high = |k: usize| corners.iter().map(|c| c[k]).fold(f32::MIN, f32::max);
+        Rect::around(low(0), low(1), high(0), high(1), w, h)
     }
 
     /// Draws it onto the canvas, clipped.
@@ -73,28 +123,36 @@ impl Sprite {
             return;
         }
         let level = self.level_for(at.sx.max(at.sy));
-        let k = level.w as f32 / self.size().0;
-        let (kx, ky) = (k / at.sx, level.h as f32 / self.size().1 / at.sy);
         let w = canvas.w;
         for y in r.y0..r.y1 {
-            let v = (y as f32 + 0.5 - at.y) * ky;
             let line = &mut canvas.y[y * w + r.x0..y * w + r.x1];
-            level.row(v, (r.x0 as f32 + 0.5 - at.x) * kx, kx, line.len(), |i, s| {
-                line[i] = over(line[i], u32::from(s[0]), u32::from(s[3]), opacity);
-            });
+            let ray = self.ray(level, at, [r.x0 as f32 + 0.5, y as f32 + 0.5], 1.0);
+            level.row(ray, line.len(), |i, s| line[i] = over(line[i], u32::from(s[0]), u32::from(s[3]), opacity));
         }
         // Chroma wants half the resolution: sampling at the middle of 2 × 2 pixels from the next smaller copy.
         let level = self.level_for(at.sx.max(at.sy) / 2.0);
-        let (kx, ky) = (level.w as f32 / self.size().0 / at.sx, level.h as f32 / self.size().1 / at.sy);
         let half = w / 2;
         for cy in r.y0 / 2..r.y1 / 2 {
-            let v = (2.0 * cy as f32 + 1.0 - at.y) * ky;
             let span = cy * half + r.x0 / 2..cy * half + r.x1 / 2;
             let (us, vs) = (&mut canvas.u[span.clone()], &mut canvas.v[span]);
-            level.row(v, (r.x0 as f32 + 1.0 - at.x) * kx, 2.0 * kx, us.len(), |i, s| {
+            let ray = self.ray(level, at, [r.x0 as f32 + 1.0, 2.0 * cy as f32 + 1.0], 2.0);
+            level.row(ray, us.len(), |i, s| {
                 us[i] = over(us[i], u32::from(s[1]), u32::from(s[3]), opacity);
                 vs[i] = over(vs[i], u32::from(s[2]), u32::from(s[3]), opacity);
             });
+        }
+    }
+
+    /// The way through a level that a canvas row from `from`, `step` pixels at a time, takes.
+    fn ray(&self, level: &Level, at: Placing, from: [f32; 2], step: f32) -> Ray {
+        let (kx, ky) = (level.w as f32 / self.size().0 / at.sx, level.h as f32 / self.size().1 / at.sy);
+        let (sin, cos) = at.turn.sin_cos();
+        let foot = at.foot();
+        let (dx, dy) = (from[0] - foot[0], from[1] - foot[1]);
+        let (x, y) = (dx * cos - dy * sin, dx * sin + dy * cos);
+        Ray {
+            start: [(x + at.pivot[0] * at.sx) * kx, (y + at.pivot[1] * at.sy) * ky],
+            step: [step * cos * kx, step * sin * ky],
         }
     }
 
@@ -134,32 +192,31 @@ impl Level {
         Self { w, h, px: px.collect() }
     }
 
-    /// Samples `n` points of one row, `step` apart, and hands over those that are not transparent.
-    fn row(&self, v: f32, u0: f32, step: f32, n: usize, mut put: impl FnMut(usize, [u8; 4])) {
-        let v = v - 0.5;
-        if v < -0.5 || v > self.h as f32 - 0.5 {
-            return;
-        }
-        let y0 = (v.floor().max(0.0) as usize).min(self.h - 1);
-        let y1 = (y0 + 1).min(self.h - 1);
-        let fy = ((v - y0 as f32).clamp(0.0, 1.0) * 256.0) as u32;
-        let (upper, lower) = (&self.px[y0 * self.w..(y0 + 1) * self.w], &self.px[y1 * self.w..(y1 + 1) * self.w]);
-        for i in 0..n {
-            let u = u0 + i as f32 * step - 0.5;
-            if u < -0.5 || u > self.w as f32 - 0.5 {
-                continue;
-            }
-            let x0 = (u.max(0.0) as usize).min(self.w - 1);
-            let x1 = (x0 + 1).min(self.w - 1);
-            let fx = ((u - x0 as f32).clamp(0.0, 1.0) * 256.0) as u32;
-            let (a, b, c, d) = (upper[x0], upper[x1], lower[x0], lower[x1]);
+    /// Samples `n` points along a ray and hands over those that are not transparent.
+    fn row(&self, ray: Ray, n: usize, mut put: impl FnMut(usize, [u8; 4])) {
+        let inside = ray.inside(n, self.w, self.h);
+        let (right, bottom) = (self.w - 1, self.h - 1);
+        // 16.16 fixed point: the same few adds and shifts for every sample.
+        let fixed = |v: f32| (f64::from(v) * 65_536.0) as i64;
+        let (mut u, mut v) = (
+            fixed(ray.start[0] - 0.5) + fixed(ray.step[0]) * inside.start as i64,
+            fixed(ray.start[1] - 0.5) + fixed(ray.step[1]) * inside.start as i64,
+        );
+        let (du, dv) = (fixed(ray.step[0]), fixed(ray.step[1]));
+        for i in inside.start..inside.end.min(n) {
+            let (x0, y0) = (((u >> 16).max(0) as usize).min(right), ((v >> 16).max(0) as usize).min(bottom));
+            let (x1, y1) = ((x0 + 1).min(right), (y0 + 1).min(bottom));
+            let (fx, fy) = ((u.max(0) >> 8 & 0xff) as u32, (v.max(0) >> 8 & 0xff) as u32);
+            (u, v) = (u + du, v + dv);
+            let (upper, lower) = (y0 * self.w, y1 * self.w);
+            let (a, b, c, d) = (self.px[upper + x0], self.px[upper + x1], self.px[lower + x0], self.px[lower + x1]);
             if a[3] | b[3] | c[3] | d[3] == 0 {
                 continue;
             }
             let s = std::array::from_fn(|k| {
                 let top = u32::from(a[k]) * (256 - fx) + u32::from(b[k]) * fx;
-                let bottom = u32::from(c[k]) * (256 - fx) + u32::from(d[k]) * fx;
-                ((top * (256 - fy) + bottom * fy + 32_768) >> 16) as u8
+                let low = u32::from(c[k]) * (256 - fx) + u32::from(d[k]) * fx;
+                ((top * (256 - fy) + low * fy + 32_768) >> 16) as u8
             });
             put(i, s);
         }
@@ -203,10 +260,20 @@ mod tests {
         assert!(canvas.u[6 * 32 + 10].abs_diff(128) <= 1);
     }
 
+    #[test]
+    fn a_quarter_turn_about_its_corner_stands_the_sprite_up() {
+        let mut canvas = I420::black(100, 100);
+        patch().draw(&mut canvas, Placing { turn: std::f32::consts::FRAC_PI_2, ..Placing::at(50.0, 60.0) });
+        let white = |x: usize, y: usize| canvas.y[y * 100 + x] > 200;
+        assert!(white(60, 40) && white(52, 25) && white(68, 58), "40 × 20 stands upwards of (50, 60)");
+        assert!(!white(60, 70) && !white(40, 40) && !white(60, 15) && !white(75, 40));
+    }
+
     proptest! {
         #[test]
-        fn any_placing_is_clipped(x in -1e4f32..1e4, y in -1e4f32..1e4, sx in -1f32..50.0, sy in -1f32..50.0, opacity in -1f32..2.0) {
-            patch().draw(&mut I420::black(64, 36), Placing { x, y, sx, sy, opacity });
+        fn any_placing_is_clipped(x in -1e4f32..1e4, y in -1e4f32..1e4, sx in -1f32..50.0, sy in -1f32..50.0, opacity in -1f32..2.0, turn in -7f32..7.0) {
+            let pivot = [sx, y];
+            patch().draw(&mut I420::black(64, 36), Placing { x, y, sx, sy, opacity, turn, pivot });
         }
     }
 }

@@ -15,7 +15,6 @@ const WHEEL: Archive = Archive {
     licence: "MIT",
     members: &[],
 };
-const SDIST: Archive = Archive { registry: Registry::Sdist, file: "parcel-1.0.tar.gz", ..WHEEL };
 const TARBALL: Archive = Archive { registry: Registry::Npm, file: "parcel-1.0.tgz", ..WHEEL };
 
 struct Bench {
@@ -77,22 +76,6 @@ fn a_damaged_file_in_the_cache_is_replaced() {
     let bench = Bench::with("npm", "printf abc > parcel-1.0.tgz");
     std::fs::write(bench.dir.path().join("cache/parcel-1.0.tgz"), b"half a file").unwrap();
     assert_eq!(std::fs::read(bench.obtain(&TARBALL).unwrap()).unwrap(), b"abc");
-}
-
-#[test]
-fn a_source_archive_is_given_to_pip_with_its_hash_so_that_nothing_else_can_run() {
-    let bench = Bench::with("python3", r#"/bin/cat requirements.txt > ../../list; printf abc > parcel-1.0.tar.gz"#);
-    bench.obtain(&SDIST).unwrap();
-    let list = std::fs::read_to_string(bench.dir.path().join("list")).unwrap();
-    assert_eq!(list, format!("parcel==1.0 --hash=sha256:{}\n", SDIST.sha256));
-}
-
-#[test]
-fn pip_refusing_a_hash_is_a_wrong_sum() {
-    let script = "echo 'ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.' >&2\n\
-                  echo '        Expected sha256 aa' >&2; echo '             Got        5e5efd' >&2; exit 1";
-    let bench = Bench::with("python3", script);
-    assert!(matches!(bench.obtain(&SDIST), Err(SetupError::WrongSha256 { got, .. }) if got == "5e5efd"));
 }
 
 #[test]

@@ -1,0 +1,109 @@
+//! What the virtual cameras are told to show.
+
+use super::scene::{self, BodyColour, PlateColour, SceneHandle};
+use gatehouse_core::id::DeviceKey;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Something to be seen by a camera.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cue {
+    /// A car drives up and stops at the barrier.
+    CarArrives {
+        /// Its plate.
+        plate: String,
+        /// The plate's colour: `blue`, `green` or `yellow`.
+        colour: &'static str,
+    },
+    /// It drives on when the barrier is open, else it backs off.
+    CarLeaves,
+    /// The boom rises or falls.
+    BarrierTo {
+        /// True: up.
+        open: bool,
+    },
+    /// Somebody comes to the door.
+    PersonAtDoor {
+        /// Name of the photograph.
+        photo: String,
+    },
+    /// Whoever stands there goes.
+    PersonGone,
+    /// The door opens or closes.
+    DoorTo {
+        /// True: open.
+        open: bool,
+    },
+    /// A lift arrives.
+    LiftArrives,
+    /// Smoke fills the corridor, or clears.
+    Smoke(bool),
+    /// Somebody climbs over the fence; false: nothing more.
+    Intruder(bool),
+    /// The stream stalls, or comes back.
+    Freeze(bool),
+}
+
+/// Where cues go.
+pub trait Stage: Send + Sync {
+    /// Shows this before that camera; a camera that is not there shows nothing.
+    fn cue(&self, camera: &DeviceKey, cue: Cue);
+}
+
+/// No cameras.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Dark;
+
+impl Stage for Dark {
+    fn cue(&self, _: &DeviceKey, _: Cue) {}
+}
+
+/// The scenes of the studio, by the key of their camera.
+#[derive(Default)]
+pub struct Scenes(pub BTreeMap<DeviceKey, SceneHandle>);
+
+impl Stage for Scenes {
+    fn cue(&self, camera: &DeviceKey, cue: Cue) {
+        let (Some(scene), Some(cue)) = (self.0.get(camera), translate(cue)) else { return };
+        if !scene.cue(cue) {
+            tracing::warn!(device.key = %camera, "The scene of {camera} did not take its cue");
+        }
+    }
+}
+
+fn translate(cue: Cue) -> Option<scene::Cue> {
+    Some(match cue {
+        Cue::CarArrives { plate, colour } => {
+            let (colour, body) = match colour {
+                "green" => (PlateColour::Green, BodyColour::White),
+                "yellow" => (PlateColour::Yellow, BodyColour::Navy),
+                _ => (PlateColour::Blue, body_of(&plate)),
+            };
+            scene::Cue::CarArrives { plate, colour, body }
+        }
+        Cue::CarLeaves => scene::Cue::CarLeaves,
+        Cue::BarrierTo { open } => scene::Cue::Barrier { open },
+        Cue::PersonAtDoor { photo } => scene::Cue::PersonAtDoor { photo, stay: Duration::from_secs(30) },
+        Cue::PersonGone => scene::Cue::PersonGone,
+        Cue::DoorTo { open } => scene::Cue::Door { open },
+        Cue::LiftArrives => scene::Cue::LiftArrives,
+        Cue::Smoke(on) => scene::Cue::Smoke(on),
+        Cue::Intruder(true) => scene::Cue::Intruder,
+        // The scene ends by itself.
+        Cue::Intruder(false) => return None,
+        Cue::Freeze(on) => scene::Cue::Freeze(on),
+    })
+}
+
+/// The same car has the same colour every time.
+fn body_of(plate: &str) -> BodyColour {
+    const BODIES: [BodyColour; 6] = [
+        BodyColour::White,
+        BodyColour::Silver,
+        BodyColour::Graphite,
+        BodyColour::Navy,
+        BodyColour::Burgundy,
+        BodyColour::Forest,
+    ];
+    BODIES[plate.bytes().map(usize::from).sum::<usize>() % BODIES.len()]
+}

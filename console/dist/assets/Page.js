@@ -1,0 +1,1 @@
+import{Bt as e,Dt as t,W as n,ft as r,it as i,mt as a,ot as o,wt as s}from"./index.js";var c=a(`<div><!></div>`);function l(a,l){let u=n(l,`scroll`,3,!1);var d=c();let f;var p=t(d);o(p,()=>l.children),e(d),s(()=>f=i(d,1,`page svelte-1f8rqm3`,null,f,{scroll:u()})),r(a,d)}export{l as t};

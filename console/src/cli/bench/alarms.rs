@@ -1,0 +1,128 @@
+//! `gatehouse bench alarms`: smoke sensors over MQTT → broker → adapter → actor → rule → committed → WebSocket, and beside
+//! it what the same round trip costs without us: a row committed by PostgreSQL alone.
+
+use super::{Bed, Common, Figures, quantile, with_cost};
+use crate::api::health::cpu_seconds;
+use crate::client::Client;
+use anyhow::Context;
+use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
+use serde_json::json;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Alarms from a device's socket to the operators' browsers.
+#[derive(Debug, clap::Args)]
+pub struct Alarms {
+    #[command(flatten)]
+    pub common: Common,
+    /// Alarms a second
+    #[arg(long, default_value_t = 50)]
+    rate: u32,
+    /// Browsers that follow
+    #[arg(long, default_value_t = 20)]
+    consoles: usize,
+    /// Alarms in all
+    #[arg(long, default_value_t = 500)]
+    alarms: u32,
+}
+
+impl Alarms {
+    /// `p50_ms`, `p99_ms`: from the publish to the message at every console; `lost`: alarms × consoles never told.
+    pub async fn measure(&self) -> anyhow::Result<Figures> {
+        anyhow::ensure!(self.rate > 0 && self.alarms > 0 && self.consoles > 0, "rate, alarms and consoles must be at least 1");
+        let bed = Bed::start(&self.common.data.path(), Some(&site(self.alarms))).await?;
+        let admin = Client::sign_in(bed.running.address, "admin", &bed.password).await?;
+        let devices = admin.get("/api/devices").await?;
+        let keys: HashMap<String, usize> = devices["devices"]
+            .as_array()
+            .context("no devices")?
+            .iter()
+            .filter_map(|device| {
+                let key = device["key"].as_str()?;
+                Some((device["id"].as_str()?.to_owned(), key.strip_prefix("smoke-")?.parse().ok()?))
+            })
+            .collect();
+        let keys = Arc::new(keys);
+        let sent: Arc<Mutex<Vec<Option<Instant>>>> = Arc::new(Mutex::new(vec![None; self.alarms as usize]));
+
+        let mut consoles = Vec::new();
+        for _ in 0..self.consoles {
+            let mut live = admin.live(&["alarms"]).await?;
+            // The snapshot first: what comes after it is news.
+            live.until(|message| (message["t"] == "snap").then_some(())).await?;
+            let (keys, sent, wanted) = (keys.clone(), sent.clone(), self.alarms as usize);
+            consoles.push(tokio::spawn(async move {
+                let mut told: HashMap<usize, f64> = HashMap::new();
+                let collect = async {
+                    while told.len() < wanted {
+                        let Ok(message) = live.next().await else { return };
+                        let arrived = Instant::now();
+                        for alarm in message["u"].as_array().into_iter().flatten() {
+                            let Some(n) = alarm["device"].as_str().and_then(|id| keys.get(id)) else { continue };
+                            let began = sent.lock().unwrap_or_else(PoisonError::into_inner)[*n];
+                            if let Some(began) = began {
+                                told.entry(*n).or_insert(arrived.duration_since(began).as_secs_f64() * 1e3);
+                            }
+                        }
+                    }
+                };
+                // A console that is not told everything ends by the clock, and counts as lost.
+                let _ = tokio::time::timeout(Duration::from_secs(120), collect).await;
+                told
+            }));
+        }
+
+        let broker = bed.running.app.broker().context("no embedded broker")?.addr();
+        let secret = std::fs::read_to_string(bed.running.app.data().join("secrets/mqtt-bench"))?;
+        let mut options = MqttOptions::new("bench", broker.ip().to_string(), broker.port());
+        options.set_credentials("bench", secret).set_keep_alive(Duration::from_secs(30)).set_inflight(1000);
+        let (mqtt, mut events) = AsyncClient::new(options, 1000);
+        let poll = tokio::spawn(async move {
+            loop {
+                match events.poll().await {
+                    Ok(Event::Incoming(Packet::Disconnect)) | Err(_) => return,
+                    Ok(_) => {}
+                }
+            }
+        });
+        let cpu = cpu_seconds();
+        let began = Instant::now();
+        let mut tick = tokio::time::interval(Duration::from_secs_f64(1.0 / f64::from(self.rate)));
+        for n in 0..self.alarms as usize {
+            tick.tick().await;
+            let payload = json!({ "seq": 1, "points": { "smoke": true } }).to_string();
+            sent.lock().unwrap_or_else(PoisonError::into_inner)[n] = Some(Instant::now());
+            mqtt.publish(format!("gh/smoke-{n}/state"), QoS::AtLeastOnce, false, payload).await?;
+        }
+        let mut latencies = Vec::new();
+        let mut complete = Duration::ZERO;
+        for console in consoles {
+            latencies.extend(console.await?.into_values());
+            complete = complete.max(began.elapsed());
+        }
+        let expected = self.alarms as usize * self.consoles;
+        let mut figures = Figures::new();
+        figures.insert("alarms".into(), json!(self.alarms));
+        figures.insert("consoles".into(), json!(self.consoles));
+        figures.insert("rate".into(), json!(f64::from(self.alarms) / complete.as_secs_f64()));
+        figures.insert("lost".into(), json!(expected - latencies.len()));
+        figures.insert("p50_ms".into(), json!(quantile(&mut latencies, 0.5)));
+        figures.insert("p99_ms".into(), json!(quantile(&mut latencies, 0.99)));
+        let figures = with_cost(figures, cpu);
+        poll.abort();
+        bed.stop().await;
+        Ok(figures)
+    }
+}
+
+/// A site of so many smoke sensors behind one gateway account.
+fn site(sensors: u32) -> String {
+    let mut text = String::from("name = \"Bench\"\n[[places]]\nkey = \"site\"\nkind = \"site\"\nname = \"Bench\"\n");
+    for n in 0..sensors {
+        text += &format!(
+            "[[devices]]\nkey = \"smoke-{n}\"\nkind = \"sensor\"\nclass = \"smoke\"\nname = \"Smoke {n}\"\nplace = \"site\"\naccount = \"bench\"\n"
+        );
+    }
+    text
+}

@@ -1,0 +1,144 @@
+//! `gatehouse bench`: measures the product and prints figures, for people or as one JSON object.
+//!
+//! A bench runs the product in this process on a directory of its own, over real sockets, and ends by itself.
+
+mod alarms;
+mod doors;
+mod recognition;
+mod start;
+mod video;
+
+use super::DataDir;
+use super::serve::fail;
+use crate::compose::{self, Options, Running};
+use crate::config::Config;
+use crate::provision::{self, Provision, Silent};
+use anyhow::Context;
+use serde_json::{Map, Value, json};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Measures the product.
+#[derive(Debug, clap::Args)]
+pub struct Bench {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// Starts the compound from nothing and again, then watches it idle
+    Start(start::Start),
+    /// Alarms from a device's socket to the operators' browsers
+    Alarms(alarms::Alarms),
+    /// Decisions at a door
+    Doors(doors::Doors),
+    /// Plates and faces, processor time per frame
+    Recognition(recognition::Recognition),
+    /// Live video from the camera to a browser's socket
+    Video(video::Video),
+}
+
+/// What every bench takes.
+#[derive(Debug, clap::Args)]
+pub struct Common {
+    #[command(flatten)]
+    data: DataDir,
+    /// Prints one JSON object and nothing else
+    #[arg(long)]
+    json: bool,
+}
+
+impl Bench {
+    /// Runs the bench; succeeds only when it ran whole.
+    pub fn run(self) -> ExitCode {
+        let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return fail(&anyhow::anyhow!("the runtime cannot start: {error}")),
+        };
+        let (json, outcome) = runtime.block_on(async {
+            match self.what {
+                What::Start(bench) => (bench.common.json, bench.measure().await),
+                What::Alarms(bench) => (bench.common.json, bench.measure().await),
+                What::Doors(bench) => (bench.common.json, bench.measure()),
+                What::Recognition(bench) => (bench.common.json, tokio::task::block_in_place(|| bench.measure())),
+                What::Video(bench) => (bench.common.json, bench.measure().await),
+            }
+        });
+        match outcome {
+            Ok(figures) if json => super::print(&format!("{}\n", Value::Object(figures))),
+            Ok(figures) => super::print(&table(&figures)),
+            Err(error) => fail(&error),
+        }
+    }
+}
+
+/// Figures by their plain names, in the order they are read.
+pub type Figures = Map<String, Value>;
+
+fn table(figures: &Figures) -> String {
+    let width = figures.keys().map(String::len).max().unwrap_or(0);
+    figures
+        .iter()
+        .map(|(name, value)| match value.as_f64() {
+            Some(number) if !value.is_i64() && !value.is_u64() => format!("{name:width$}  {number:.3}\n"),
+            _ => format!("{name:width$}  {}\n", value.as_str().map_or_else(|| value.to_string(), str::to_owned)),
+        })
+        .collect()
+}
+
+/// A quantile of measured values by the nearest rank; zero when there are none.
+pub fn quantile(values: &mut [f64], q: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let rank = (q * values.len() as f64).ceil() as usize;
+    values.get(rank.saturating_sub(1).min(values.len().saturating_sub(1))).copied().unwrap_or(0.0)
+}
+
+/// A compound of the bench's own, on a directory that shares only what was provisioned.
+pub struct Bed {
+    /// The running product.
+    pub running: Running,
+    /// The first administrator's password.
+    pub password: String,
+    // The directory goes with it.
+    _dir: tempfile::TempDir,
+}
+
+impl Bed {
+    /// Starts the demo, or a site of this definition.
+    pub async fn start(data: &Path, site: Option<&str>) -> anyhow::Result<Self> {
+        let dir = directory(data)?;
+        let mut config = Config { listen: SocketAddr::from(([127, 0, 0, 1], 0)), ..Config::default() };
+        config.broker.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        if let Some(site) = site {
+            let file = dir.path().join("site.toml");
+            std::fs::write(&file, site)?;
+            config.site = Some(file);
+        }
+        let options = Options { data: dir.path().to_owned(), config, demo: site.is_none(), auto: false };
+        let running = compose::start(options, &mut Silent).await?;
+        let password = running.first_password.clone().context("a fresh directory has no administrator")?;
+        Ok(Self { running, password, _dir: dir })
+    }
+
+    /// Stops it.
+    pub async fn stop(self) {
+        self.running.stop().await;
+    }
+}
+
+/// A directory that shares with `data` what was provisioned and nothing else; provisions first where needed.
+pub fn directory(data: &Path) -> anyhow::Result<tempfile::TempDir> {
+    tokio::task::block_in_place(|| Provision::new(data).ensure_all(&mut Silent))?;
+    let dir = tempfile::Builder::new().prefix("gatehouse-bench-").tempdir()?;
+    provision::share(data, dir.path())?;
+    Ok(dir)
+}
+
+/// What every bench says of itself: processor time of the program and its memory at the end.
+pub fn with_cost(mut figures: Figures, cpu_before: f64) -> Figures {
+    figures.insert("cpu_s".to_owned(), json!(crate::api::health::cpu_seconds() - cpu_before));
+    figures.insert("rss_mb".to_owned(), json!(crate::api::health::resident_mb()));
+    figures
+}

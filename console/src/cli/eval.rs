@@ -1,0 +1,240 @@
+//! `gatehouse eval`: accuracy, trust and cost of recognition on labelled pictures, by the code the pipeline runs.
+
+use super::DataDir;
+use super::check::columns;
+use super::serve::fail;
+use crate::provision::{Lines, Provision};
+use anyhow::Context;
+use gatehouse_vision::eval::{self, EvalOptions, RowError, Spread, Threshold, TrueAccept};
+use gatehouse_vision::models::RuntimePaths;
+use gatehouse_vision::recognizer::Recognizer;
+use serde::Serialize;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Measures recognition on labelled pictures.
+#[derive(Debug, clap::Args)]
+pub struct Eval {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// A folder of photographs of cars with labels.csv: file, plate; kind, color, main and box_cx … box_h where known
+    Plates(Plates),
+    /// A folder of portraits with labels.csv: file, identity; every picture is compared with every other
+    Faces(Faces),
+    /// A file of pairs: file_a, file_b, same (1 or 0); paths relative to the file
+    Pairs(Pairs),
+}
+
+#[derive(Debug, clap::Args)]
+struct Plates {
+    /// The folder with labels.csv
+    folder: PathBuf,
+    /// Long side plates are searched at, pixels
+    #[arg(long, default_value_t = 960, value_parser = clap::value_parser!(u32).range(320..=3840))]
+    long_side: u32,
+    /// Confidence above which a read counts as accepted
+    #[arg(long, default_value_t = 0.9)]
+    accept: f32,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, clap::Args)]
+struct Faces {
+    /// The folder with labels.csv
+    folder: PathBuf,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, clap::Args)]
+struct Pairs {
+    /// The file of pairs
+    file: PathBuf,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, clap::Args)]
+struct Common {
+    #[command(flatten)]
+    data: DataDir,
+    /// Prints one JSON object and nothing else
+    #[arg(long)]
+    json: bool,
+    /// Pictures worked on at once; 1 gives undisturbed CPU times
+    #[arg(long, default_value_t = 1)]
+    workers: usize,
+}
+
+impl Eval {
+    /// Runs the evaluation; succeeds only when every row was measured.
+    pub fn run(&self) -> ExitCode {
+        let (common, outcome) = match &self.what {
+            What::Plates(plates) => (&plates.common, plates.measure()),
+            What::Faces(faces) => (&faces.common, faces.measure()),
+            What::Pairs(pairs) => (&pairs.common, pairs.measure()),
+        };
+        match outcome {
+            Ok(told) => {
+                for error in &told.errors {
+                    eprintln!("row {}, {}: {}; {}", error.row, error.field, error.message, error.remedy);
+                }
+                let printed = super::print(if common.json { &told.json } else { &told.text });
+                if told.errors.is_empty() { printed } else { ExitCode::FAILURE }
+            }
+            Err(error) => fail(&error),
+        }
+    }
+}
+
+/// A report in both forms, and the rows that failed.
+struct Told {
+    json: String,
+    text: String,
+    errors: Vec<RowError>,
+}
+
+impl Told {
+    fn new(report: &impl Serialize, errors: &[RowError], text: String) -> anyhow::Result<Self> {
+        Ok(Self { json: serde_json::to_string(report)? + "\n", text, errors: errors.to_vec() })
+    }
+}
+
+impl Common {
+    fn recognizer(&self) -> anyhow::Result<Recognizer> {
+        let provision = Provision::new(self.data.path());
+        let paths = RuntimePaths {
+            onnxruntime: provision.ensure_onnxruntime(&mut Lines::stderr())?,
+            models_dir: provision.ensure_models(&mut Lines::stderr())?,
+        };
+        Recognizer::open(&paths).context("opening the recognition models")
+    }
+
+    fn options(&self) -> EvalOptions {
+        EvalOptions { workers: self.workers.clamp(1, 64), ..EvalOptions::default() }
+    }
+}
+
+impl Plates {
+    fn measure(&self) -> anyhow::Result<Told> {
+        let options = EvalOptions { long_side: self.long_side, accept: self.accept, ..self.common.options() };
+        let report = eval::plates(&self.common.recognizer()?, &self.folder, &options)?;
+        let kinds = report.kinds.iter().map(|(kind, accuracy)| (format!("kind {kind}"), accuracy));
+        let colours = report.colours.iter().map(|(colour, accuracy)| (format!("colour {colour}"), accuracy));
+        let groups = [("all".to_owned(), &report.overall), ("main".to_owned(), &report.main)];
+        let rows: Vec<[String; 5]> = groups
+            .into_iter()
+            .chain(kinds)
+            .chain(colours)
+            .map(|(name, a)| {
+                [name, a.rows.to_string(), a.found.to_string(), a.exact.to_string(), percent(a.exact_rate)]
+            })
+            .collect();
+        let mut text = format!("{} pictures, {} rows, long side {}\n\n", report.images, report.rows, report.long_side);
+        text += &columns(&["plates", "rows", "found", "exact", "exact %"], &rows);
+        let rows: Vec<[String; 5]> = report
+            .thresholds
+            .iter()
+            .map(|t| {
+                [
+                    format!("{:.2}", t.threshold),
+                    t.reads.to_string(),
+                    t.right.to_string(),
+                    percent(t.precision),
+                    percent(t.recall),
+                ]
+            })
+            .collect();
+        text.push('\n');
+        text += &columns(&["confidence ≥", "reads", "right", "precision %", "recall %"], &rows);
+        let _ = writeln!(
+            text,
+            "\naccepted (≥ {:.2}): {} of {} right; {} more where no plate is labelled",
+            report.accept, report.accepted_right, report.accepted, report.accepted_unlabelled
+        );
+        text += &cost(&report.cpu_ms);
+        for miss in &report.misses {
+            let got = miss.got.as_deref().unwrap_or("not found");
+            let _ =
+                writeln!(text, "row {}: {} is {}, got {got} ({:.2})", miss.row, miss.file, miss.want, miss.confidence);
+        }
+        Told::new(&report, &report.errors, text)
+    }
+}
+
+impl Faces {
+    fn measure(&self) -> anyhow::Result<Told> {
+        let report = eval::faces(&self.common.recognizer()?, &self.folder, &self.common.options())?;
+        let mut text = format!(
+            "{} pictures of {} people, {} without a face; nearest other picture is the same person: {} %; live: {} %\n",
+            report.images,
+            report.identities,
+            report.no_face,
+            percent(report.rank1),
+            percent(report.live)
+        );
+        let s = &report.separation;
+        text += &separation(s.same_pairs, s.different_pairs, &[s.tar_at_far_1e3, s.tar_at_far_1e4], &s.thresholds);
+        text += &cost(&report.cpu_ms);
+        Told::new(&report, &report.errors, text)
+    }
+}
+
+impl Pairs {
+    fn measure(&self) -> anyhow::Result<Told> {
+        let report = eval::pairs(&self.common.recognizer()?, &self.file, &self.common.options())?;
+        let mut text =
+            format!("{} pairs, {} pictures, {} without a face\n", report.rows, report.images, report.no_face);
+        if let (Some(mean), Some(sd)) = (report.accuracy, report.accuracy_sd) {
+            let _ = writeln!(text, "accuracy over ten folds: {} % ± {}", percent(mean), percent(sd));
+        }
+        let s = &report.separation;
+        text += &separation(s.same_pairs, s.different_pairs, &[s.tar_at_far_1e3, s.tar_at_far_1e4], &s.thresholds);
+        text += &cost(&report.cpu_ms);
+        Told::new(&report, &report.errors, text)
+    }
+}
+
+fn separation(same: usize, different: usize, at: &[TrueAccept], thresholds: &[Threshold]) -> String {
+    let mut text = format!("{same} pairs of one person, {different} of two\n\n");
+    let rows: Vec<[String; 5]> = thresholds
+        .iter()
+        .map(|t| {
+            let (yes, no) = (t.true_accepts.to_string(), t.false_accepts.to_string());
+            [format!("{:.2}", t.threshold), yes, percent(t.tar), no, format!("{:.6}", t.far)]
+        })
+        .collect();
+    text += &columns(&["cosine ≥", "accepted", "TAR %", "falsely", "FAR"], &rows);
+    text.push('\n');
+    for t in at {
+        let few = if t.resolved { "" } else { " (too few pairs of two people to tell)" };
+        let _ = writeln!(text, "TAR {} % at FAR {:e}, cosine {:.3}{few}", percent(t.tar), t.far_max, t.threshold);
+    }
+    text
+}
+
+fn cost(cpu_ms: &Spread) -> String {
+    format!("CPU a picture: p50 {:.1} ms, p99 {:.1} ms\n", cpu_ms.p50, cpu_ms.p99)
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.2}", 100.0 * share)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_too_few_pairs_can_show_says_so() {
+        let at = TrueAccept { far_max: 1e-3, tar: 1.0, threshold: 0.31, far: 0.0, resolved: false };
+        let text = separation(7, 59, &[at], &[]);
+        assert!(text.contains("TAR 100.00 % at FAR 1e-3, cosine 0.310 (too few pairs"), "{text}");
+    }
+}

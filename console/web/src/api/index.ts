@@ -1,0 +1,101 @@
+// The server's routes as functions, one group per domain word.
+import { http, query } from './http';
+import type {
+  AccessRecord, Alarm, AlarmDetail, AuditRow, Command, Counts, Credential, CredentialInput, Device, EventRow, Health,
+  Level, Passage, Person, PersonInput, Place, Priority, Session, Story, User, WorkOrder, WorkOrderState,
+} from './types';
+
+export * from './types';
+export { ApiError, whenUnauthorised } from './http';
+
+const part = encodeURIComponent;
+type Filter = Record<string, string | number | undefined | null>;
+
+export const api = {
+  session: {
+    get: () => http.get<Session>('/api/session'),
+    open: (name: string, password: string) => http.post<Session>('/api/session', { name, password }),
+    close: () => http.del('/api/session'),
+    password: (old: string, next: string) => http.post<void>('/api/session/password', { old, new: next }),
+  },
+  places: () => http.get<{ places: Place[] }>('/api/places').then((r) => r.places),
+  devices: () => http.get<{ seq: number; devices: Device[] }>('/api/devices'),
+  commands: {
+    list: (device: string, limit = 10) =>
+      http.get<{ commands: Command[] }>(query('/api/commands', { device, limit })).then((r) => r.commands),
+    get: (id: string) => http.get<Command>(`/api/commands/${part(id)}`),
+    send: (device: string, verb: string, args?: Record<string, unknown>, why?: string) =>
+      http.post<Command>(`/api/devices/${part(device)}/commands`, { verb, ...(args && { args }), ...(why && { why }) }),
+  },
+  alarms: {
+    list: (filter: Filter) => http.get<{ alarms: Alarm[]; counts: Counts }>(query('/api/alarms', filter)),
+    get: (id: string) => http.get<AlarmDetail>(`/api/alarms/${part(id)}`),
+    ack: (id: string, comment?: string) => http.post<AlarmDetail>(`/api/alarms/${part(id)}/ack`, comment ? { comment } : {}),
+    shelve: (id: string, minutes: number, reason: string) =>
+      http.post<AlarmDetail>(`/api/alarms/${part(id)}/shelve`, { minutes, reason }),
+    unshelve: (id: string) => http.post<AlarmDetail>(`/api/alarms/${part(id)}/unshelve`),
+    comment: (id: string, text: string) => http.post<AlarmDetail>(`/api/alarms/${part(id)}/comment`, { text }),
+    workOrder: (id: string, title?: string) =>
+      http.post<AlarmDetail>(`/api/alarms/${part(id)}/work-order`, title ? { title } : {}),
+    step: (id: string, step: string, done: boolean) =>
+      http.post<AlarmDetail>(`/api/alarms/${part(id)}/steps/${part(step)}`, { done }),
+    picture: (id: string, camera: string) => `/api/alarms/${part(id)}/cameras/${part(camera)}.jpg`,
+  },
+  events: {
+    list: (filter: Filter, signal?: AbortSignal) =>
+      http.get<{ events: EventRow[] }>(query('/api/events', filter), signal).then((r) => r.events),
+    csv: (filter: Filter) => query('/api/events.csv', filter),
+  },
+  passages: {
+    list: (filter: Filter, signal?: AbortSignal) =>
+      http.get<{ passages: Passage[] }>(query('/api/passages', filter), signal).then((r) => r.passages),
+    csv: (filter: Filter) => query('/api/passages.csv', filter),
+    decide: (id: string, open: boolean, note?: string) =>
+      http.post<Passage>(`/api/passages/${part(id)}/decision`, note ? { open, note } : { open }),
+  },
+  access: (filter: Filter, signal?: AbortSignal) =>
+    http.get<{ records: AccessRecord[] }>(query('/api/access', filter), signal).then((r) => r.records),
+  people: {
+    list: (q: string, limit = 500, signal?: AbortSignal) =>
+      http.get<{ people: Person[] }>(query('/api/people', { q, limit }), signal).then((r) => r.people),
+    get: (id: string) => http.get<Person>(`/api/people/${part(id)}`),
+    create: (input: PersonInput) => http.post<Person>('/api/people', input),
+    update: (id: string, input: PersonInput) => http.put<Person>(`/api/people/${part(id)}`, input),
+    remove: (id: string) => http.del(`/api/people/${part(id)}`),
+    addCredential: (id: string, input: CredentialInput) =>
+      http.post<Credential>(`/api/people/${part(id)}/credentials`, input),
+    removeCredential: (id: string) => http.del(`/api/credentials/${part(id)}`),
+    undoCredential: (id: string) => http.post<unknown>(`/api/credentials/${part(id)}/undo`),
+    enrolFace: (id: string, photos: Blob[], consentText: string) => {
+      const form = new FormData();
+      form.set('consent', 'yes');
+      form.set('consent_text', consentText);
+      photos.forEach((photo, n) => form.append('photo', photo, `photo-${n + 1}.jpg`));
+      return http.post<{ templates: number }>(`/api/people/${part(id)}/face`, form);
+    },
+    removeFace: (id: string) => http.del(`/api/people/${part(id)}/face`),
+  },
+  levels: () => http.get<{ levels: Level[] }>('/api/levels').then((r) => r.levels),
+  orders: {
+    list: (filter: Filter) =>
+      http.get<{ work_orders: WorkOrder[] }>(query('/api/work-orders', filter)).then((r) => r.work_orders),
+    create: (input: { title: string; device?: string; place?: string; priority: Priority }) =>
+      http.post<WorkOrder>('/api/work-orders', input),
+    move: (id: string, to: WorkOrderState, note?: string) =>
+      http.post<WorkOrder>(`/api/work-orders/${part(id)}/state`, note ? { to, note } : { to }),
+  },
+  health: () => http.get<Health>('/api/health'),
+  demo: {
+    stories: () => http.get<{ stories: Story[]; auto: boolean }>('/api/demo/stories'),
+    play: (story: string) => http.post<{ run: string }>('/api/demo/play', { story }),
+  },
+  users: {
+    list: () => http.get<{ users: User[] }>('/api/users').then((r) => r.users),
+    create: (input: { name: string; password: string; role: string }) => http.post<User>('/api/users', input),
+    update: (id: string, input: Partial<{ role: string; enabled: boolean; password: string; name: string }>) =>
+      http.put<User>(`/api/users/${part(id)}`, input),
+  },
+  audit: (filter: Filter) => http.get<{ rows: AuditRow[] }>(query('/api/audit', filter)).then((r) => r.rows),
+  snapshot: (camera: string) => `/api/cameras/${part(camera)}/snapshot.jpg`,
+  picture: (path: string) => (path.startsWith('/') ? path : `/api/pictures/${part(path)}.jpg`),
+};

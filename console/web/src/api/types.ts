@@ -1,0 +1,334 @@
+// Wire types of the console's REST interface and live feed, as the server speaks them.
+// Times are RFC 3339 UTC strings; ids are UUID strings; codes are rendered in the browser's language.
+
+export type Priority = 1 | 2 | 3 | 4; // 1 critical … 4 notice
+export type Kind = 'door' | 'barrier' | 'camera' | 'elevator' | 'fire_panel' | 'perimeter' | 'meter' | 'sensor';
+export type Presence = 'online' | 'stale' | 'offline' | 'unknown';
+export type Value = boolean | number | string;
+export type Bilingual = Record<'en' | 'zh', string>;
+
+export interface ApiErrorBody {
+  error: { code: string; field?: string; message: string; remedy?: string };
+}
+
+// ---- session
+export interface Session {
+  user: { id: string; name: string; role: string };
+  site: { name: string; zone: string; demo: boolean };
+  permissions: string[];
+  version: string;
+  epoch: string;
+}
+
+// ---- places and plans (plan units: metres)
+export interface Shape {
+  kind: 'room' | 'wall' | 'road' | 'green' | 'label' | 'water';
+  points: [number, number][];
+  label?: string;
+  label_zh?: string;
+}
+export interface Plan {
+  width: number;
+  height: number;
+  shapes: Shape[];
+}
+export interface Place {
+  id: string;
+  key: string;
+  parent: string | null;
+  kind: 'site' | 'building' | 'floor' | 'space';
+  name: string;
+  name_zh: string;
+  plan?: Plan;
+}
+
+// ---- devices and commands
+export interface Point {
+  value: Value;
+  unit: string;
+  at: string;
+}
+export interface Device {
+  id: string;
+  key: string;
+  kind: Kind;
+  name: string;
+  name_zh: string;
+  place: string;
+  x?: number;
+  y?: number;
+  presence: Presence;
+  state: string;
+  severity: Priority | 0;
+  since: string;
+  points: Record<string, Point>;
+  cameras: string[];
+  verbs: string[];
+  announced: boolean;
+  model: string;
+}
+export type Verb =
+  | 'unlock' | 'lock' | 'release' | 'restore' | 'open' | 'close'
+  | 'recall' | 'resume' | 'silence' | 'reset' | 'arm' | 'disarm';
+export type CommandState =
+  | 'queued' | 'sent' | 'acked' | 'executed' | 'failed' | 'timed_out' | 'expired' | 'cancelled';
+export interface Command {
+  id: string;
+  device: string;
+  verb: string;
+  state: CommandState;
+  reason: string;
+  by: string;
+  why: string;
+  at: string;
+  deadline: string;
+  changed_at: string;
+}
+
+// ---- alarms
+export interface Counts {
+  p1: number;
+  p2: number;
+  p3: number;
+  p4: number;
+  unacked: number;
+  shelved: number;
+}
+export interface Alarm {
+  id: string;
+  type: string;
+  priority: Priority;
+  device: string | null;
+  place: string | null;
+  title: Record<string, string>;
+  raised_at: string;
+  observed_at: string | null;
+  active: boolean;
+  acked: boolean;
+  acked_by: string | null;
+  acked_at: string | null;
+  cleared_at: string | null;
+  latched: boolean;
+  shelved_until: string | null;
+  shelve_reason: string;
+  suppressed: boolean;
+  letter: string;
+  occurrences: number;
+  cameras: string[];
+  work_order: string | null;
+  source: string;
+}
+export interface TimelineRow {
+  at: string;
+  code: string;
+  by: string;
+  params: Record<string, Value>;
+}
+export interface Clip {
+  camera: string;
+  from: string;
+  to: string;
+  ready: boolean;
+  url: string;
+}
+export interface AlarmDetail {
+  alarm: Alarm;
+  timeline: TimelineRow[];
+  clips: Clip[];
+  sop: {
+    title: Bilingual;
+    cause: Bilingual;
+    consequence: Bilingual;
+    steps: { id: string; text: Bilingual }[];
+  };
+  steps_done: { step: string; by: string; at: string }[];
+  work_orders: WorkOrder[];
+}
+
+// ---- the journal
+export interface EventRow {
+  id: string;
+  at: string;
+  code: string;
+  device: string | null;
+  place: string | null;
+  by: string;
+  params: Record<string, Value>;
+}
+export interface Passage {
+  id: string;
+  lane: string;
+  camera: string;
+  direction: 'in' | 'out';
+  at: string;
+  plate: string;
+  colour: string;
+  confidence: number;
+  latency_ms: number;
+  picture: string | null;
+  person: string | null;
+  person_name: string;
+  decision: 'opened' | 'asked' | 'refused' | 'opened_by_guard' | 'unread';
+  by: string;
+  barrier: string;
+}
+export interface AccessRecord {
+  id: string;
+  at: string;
+  device: string;
+  person: string | null;
+  person_name: string;
+  via: 'card' | 'face' | 'operator' | 'fire' | 'request_to_exit';
+  granted: boolean;
+  reason: string;
+  picture: string | null;
+  latency_ms: number | null;
+}
+
+// ---- people
+export interface Credential {
+  id: string;
+  kind: 'card' | 'plate';
+  value: string;
+  valid_from: string | null;
+  valid_until: string | null;
+  enabled: boolean;
+}
+export interface Person {
+  id: string;
+  name: string;
+  phone_tail: string;
+  unit: string;
+  kind: 'resident' | 'tenant' | 'staff' | 'visitor';
+  note: string;
+  levels: string[];
+  credentials: Credential[];
+  face: { enrolled: boolean; photos: number; consent_at: string | null; model: string };
+}
+export interface PersonInput {
+  name: string;
+  phone?: string;
+  unit?: string;
+  kind: string;
+  note?: string;
+  levels?: string[];
+}
+export interface CredentialInput {
+  kind: 'card' | 'plate';
+  value: string;
+  valid_from?: string;
+  valid_until?: string;
+}
+export interface Level {
+  key: string;
+  name: string;
+  name_zh: string;
+  doors: string[];
+  schedule: string;
+}
+
+// ---- work orders
+export type WorkOrderState = 'pending' | 'accepted' | 'in_progress' | 'done' | 'cancelled';
+export interface WorkOrder {
+  id: string;
+  number: number;
+  title: Record<string, string>;
+  type: string;
+  state: WorkOrderState;
+  priority: Priority;
+  device: string | null;
+  place: string | null;
+  alarm: string | null;
+  assignee: string;
+  at: string;
+  due_at: string | null;
+  done_at: string | null;
+  notes: { at: string; by: string; text: string }[];
+}
+
+// ---- health
+export interface CameraHealth {
+  id: string;
+  key: string;
+  live: boolean;
+  reason: string;
+  fps: number;
+  kbps: number;
+  codec: string;
+  width: number;
+  height: number;
+  viewers: number;
+  recording: boolean;
+  restarts: number;
+  last_frame_at: string | null;
+}
+export interface Health {
+  since: string;
+  version: string;
+  database: { version: string; timescale: boolean; size_mb: number; up: boolean };
+  broker: { listen: string; clients: number; messages_in: number };
+  memory_mb: number;
+  cpu_percent: number;
+  disk: { path: string; free_gb: number; used_percent: number };
+  actors: { key: string; state: string; restarts: number; depth: number }[];
+  ingress: {
+    source: string;
+    depth: number;
+    limit: number;
+    taken: number;
+    coalesced: number;
+    refused: number;
+    undecodable: number;
+    last_error: string;
+  }[];
+  cameras: CameraHealth[];
+  recognition: { plates_ms_p50: number; faces_ms_p50: number; frames: number; dropped: number };
+}
+
+// ---- demo, users, audit
+export interface Story {
+  key: string;
+  name: string;
+  name_zh: string;
+  about: string;
+  about_zh: string;
+  seconds: number;
+}
+export interface User {
+  id: string;
+  name: string;
+  role: string;
+  enabled: boolean;
+}
+export interface AuditRow {
+  id: string;
+  at: string;
+  by: string;
+  action: string;
+  target: string;
+  outcome: string;
+  address: string;
+}
+
+// ---- live feed
+export type Topic =
+  | 'devices' | 'alarms' | 'events' | 'passages' | 'access' | 'commands' | 'work_orders' | 'health';
+export interface Resume {
+  epoch: string;
+  seq: number;
+}
+export type ClientMessage =
+  | { t: 'sub'; id: number; topic: Topic; from?: Resume }
+  | { t: 'unsub'; id: number };
+export type ServerMessage =
+  | { t: 'hello'; proto: number; build: string; epoch: string; user: unknown; hb: number }
+  | { t: 'snap'; id: number; seq: number; data: unknown }
+  | { t: 'delta'; id: number; seq: number; ts: string | number; u: unknown[]; counts?: Counts }
+  | { t: 'ev'; id: number; seq: number; ts?: string | number; data: unknown }
+  | { t: 'hb'; ts: string | number }
+  | { t: 'err'; id?: number; code: string };
+
+// ---- live video
+export type VideoText =
+  | { t: 'config'; codec: string; description: string; width: number; height: number; timescale: number }
+  | { t: 'error'; code: string };

@@ -1,0 +1,39 @@
+// The pages of the operators' console. Each is its own lazy chunk; adding one is a folder and a line here.
+import type { Component } from 'svelte';
+import type { Key } from './i18n/index.svelte';
+import type { Session } from './api/types';
+import type { IconName } from './ui/Icon.svelte';
+
+export interface Page {
+  key: string;
+  title: Key;
+  icon: IconName;
+  /** The letter after G that goes there. */
+  letter: string;
+  load: () => Promise<{ default: Component }>;
+  shown?: (session: Session) => boolean;
+}
+
+export const pages: Page[] = [
+  { key: 'desk', title: 'nav.desk', icon: 'desk', letter: 'o', load: () => import('./apps/ops/desk/DeskPage.svelte') },
+  { key: 'devices', title: 'nav.devices', icon: 'devices', letter: 'd', load: () => import('./apps/ops/devices/DevicesPage.svelte') },
+  { key: 'events', title: 'nav.events', icon: 'events', letter: 'e', load: () => import('./apps/ops/events/EventsPage.svelte') },
+  { key: 'passages', title: 'nav.passages', icon: 'passages', letter: 'p', load: () => import('./apps/ops/passages/PassagesPage.svelte') },
+  { key: 'access', title: 'nav.access', icon: 'access', letter: 'a', load: () => import('./apps/ops/access/AccessPage.svelte') },
+  { key: 'people', title: 'nav.people', icon: 'people', letter: 'r', load: () => import('./apps/ops/people/PeoplePage.svelte') },
+  { key: 'orders', title: 'nav.orders', icon: 'orders', letter: 'w', load: () => import('./apps/ops/orders/OrdersPage.svelte') },
+  { key: 'health', title: 'nav.health', icon: 'health', letter: 'h', load: () => import('./apps/ops/health/HealthPage.svelte') },
+  {
+    key: 'demo', title: 'nav.demo', icon: 'demo', letter: 'm', load: () => import('./apps/ops/demo/DemoPage.svelte'),
+    shown: (s) => s.site.demo,
+  },
+  {
+    key: 'users', title: 'nav.users', icon: 'users', letter: 'u', load: () => import('./apps/ops/users/UsersPage.svelte'),
+    shown: (s) => s.user.role === 'admin',
+  },
+];
+
+/** Reached from the user menu, not from the navigation. */
+export const account: Page = {
+  key: 'account', title: 'nav.account', icon: 'user', letter: '', load: () => import('./apps/ops/account/AccountPage.svelte'),
+};

@@ -1,0 +1,318 @@
+//! The built-in procedures, one per alarm kind: (title, cause, consequence, steps), each in English and Chinese.
+
+use super::AlarmKind;
+
+type Pair = (&'static str, &'static str);
+type Text = (Pair, Pair, Pair, &'static [Pair]);
+
+const LOOK: Pair = ("Look at the camera picture and the clip.", "查看现场画面与录像片段。");
+const NOTE: Pair = ("Write down what was found.", "记录现场情况。");
+const SEND_GUARD: Pair = ("Send a guard to the place.", "派保安到现场查看。");
+const WORK_ORDER: Pair = ("Open a work order if it needs repair.", "需要维修时开立工单。");
+
+/// The text of a kind.
+pub(super) fn text(kind: AlarmKind) -> Text {
+    match kind {
+        AlarmKind::Fire => (
+            ("Fire alarm", "火灾报警"),
+            ("A fire panel point went into alarm.", "消防主机探测点报警。"),
+            ("Danger to life; doors are released and lifts recalled.", "危及生命；门禁已释放，电梯已迫降。"),
+            &[
+                (
+                    "Look at the camera picture; send the nearest guard with a radio.",
+                    "查看现场画面，派最近的保安携对讲机前往。",
+                ),
+                (
+                    "If fire or smoke is seen, or nobody can look within 1 minute: call 119.",
+                    "发现明火或烟雾，或一分钟内无法确认：拨打119。",
+                ),
+                (
+                    "Check that released doors are confirmed; send someone to those that are not.",
+                    "核对门禁释放回执，未确认的门派人手动打开。",
+                ),
+                ("Start evacuation of the floor and the floors next to it.", "组织着火层及相邻层疏散。"),
+                ("Meet the fire brigade at the gate and hand over the plan.", "到大门迎接消防队并移交平面图。"),
+                ("Reset the panel only after the place has been inspected.", "现场确认安全后方可复位消防主机。"),
+            ],
+        ),
+        AlarmKind::FirePreAlarm => (
+            ("Fire pre-alarm", "火灾预警"),
+            ("One detector sees smoke or heat that is not yet confirmed.", "单个探测器检测到烟雾或温升，尚未确认。"),
+            ("May become a fire alarm within minutes.", "数分钟内可能升级为火灾报警。"),
+            &[
+                LOOK,
+                SEND_GUARD,
+                ("If it is real, press the manual call point.", "确认属实立即按下手动报警按钮。"),
+                NOTE,
+            ],
+        ),
+        AlarmKind::FireFault => (
+            ("Fire panel fault", "消防主机故障"),
+            ("A point of the fire panel is broken or its line is cut.", "消防探测点损坏或线路断开。"),
+            ("A fire there would not be reported.", "该处火情将无法上报。"),
+            &[
+                SEND_GUARD,
+                ("Patrol the place every 30 minutes until it is repaired.", "修复前每三十分钟巡查一次。"),
+                WORK_ORDER,
+            ],
+        ),
+        AlarmKind::NotReleased => (
+            ("Door not released in a fire", "火警时门未释放"),
+            ("A door did not confirm its fire release within two seconds.", "门在两秒内未确认消防释放。"),
+            ("People may be shut in.", "人员可能被困。"),
+            &[
+                ("Send someone to open the door by hand now.", "立即派人手动开门。"),
+                ("Tell the fire commander which door it is.", "告知现场指挥员具体门位。"),
+                WORK_ORDER,
+            ],
+        ),
+        AlarmKind::Smoke => (
+            ("Smoke", "烟雾报警"),
+            ("A smoke sensor reports smoke.", "烟感探测到烟雾。"),
+            ("A fire may be starting.", "可能正在起火。"),
+            &[
+                LOOK,
+                ("Send the nearest guard with an extinguisher.", "派最近的保安携灭火器前往。"),
+                (
+                    "If there is fire: press the manual call point and call 119.",
+                    "发现火情：按下手动报警按钮并拨打119。",
+                ),
+                NOTE,
+            ],
+        ),
+        AlarmKind::Gas => (
+            ("Gas leak", "燃气泄漏"),
+            ("A gas sensor is above its limit.", "燃气探测器超限。"),
+            ("Danger of explosion.", "有爆炸危险。"),
+            &[
+                ("Do not switch anything electrical on or off there.", "现场禁止操作任何电器开关。"),
+                ("Close the gas valve from outside and open windows.", "从室外关闭燃气阀门并开窗通风。"),
+                ("Evacuate the floor and call the gas company and 119.", "疏散该层人员，联系燃气公司并拨打119。"),
+            ],
+        ),
+        AlarmKind::Co => (
+            ("Carbon monoxide", "一氧化碳报警"),
+            ("Carbon monoxide is above its limit.", "一氧化碳浓度超限。"),
+            ("Danger of poisoning within minutes.", "数分钟内有中毒危险。"),
+            &[
+                ("Start the ventilation.", "启动通风。"),
+                ("Get people out; nobody goes in alone.", "撤离人员，禁止单人进入。"),
+                ("Call 120 for anyone who feels unwell.", "有人不适立即拨打120。"),
+            ],
+        ),
+        AlarmKind::Duress => (
+            ("Duress", "胁迫报警"),
+            ("Someone opened a door under threat.", "有人在胁迫下开门。"),
+            ("A person is in danger; the attacker must not notice.", "人员处于危险中，不可惊动嫌疑人。"),
+            &[
+                ("Do not call the person and do not sound anything.", "不要联系当事人，不要鸣响。"),
+                ("Watch on camera and call 110.", "通过监控观察并拨打110。"),
+                ("Keep guards at a distance until the police arrive.", "警方到达前保安保持距离。"),
+            ],
+        ),
+        AlarmKind::HelpCall => (
+            ("Call for help", "求助呼叫"),
+            ("Someone pressed a help button.", "有人按下求助按钮。"),
+            ("A person may be hurt or afraid.", "可能有人受伤或遇险。"),
+            &[
+                ("Answer by intercom.", "通过对讲应答。"),
+                LOOK,
+                SEND_GUARD,
+                ("Call 120 or 110 as needed.", "视情况拨打120或110。"),
+            ],
+        ),
+        AlarmKind::Intrusion => (
+            ("Perimeter breached", "周界入侵"),
+            ("A beam of an armed zone was broken.", "布防区域光束被遮断。"),
+            ("Someone may be inside the compound.", "可能有人进入园区。"),
+            &[
+                LOOK,
+                ("Send two guards, one from each side.", "派两名保安从两侧包抄查看。"),
+                ("If a person is seen: follow on camera, call 110.", "发现人员：持续监控跟踪并拨打110。"),
+                NOTE,
+            ],
+        ),
+        AlarmKind::LiftTrapped => (
+            ("People shut in a lift", "电梯困人"),
+            ("The lift stopped with people inside.", "电梯停运且轿厢内有人。"),
+            ("Panic, injury if they try to get out themselves.", "可能引发恐慌，自行脱困易受伤。"),
+            &[
+                ("Speak to them by intercom: stay calm, do not force the doors.", "通过对讲安抚乘客，勿强行扒门。"),
+                ("Call the lift company; note the time.", "联系电梯维保单位并记录时间。"),
+                ("Send a guard to the landing and stay in contact.", "派保安到层站并保持联系。"),
+                (
+                    "If someone is unwell or help takes longer than 30 minutes: call 119.",
+                    "有人不适或三十分钟内无法救援：拨打119。",
+                ),
+            ],
+        ),
+        AlarmKind::LiftFault => (
+            ("Lift out of order", "电梯故障"),
+            ("The lift's controller reports a fault.", "电梯控制系统报告故障。"),
+            ("The lift does not run.", "电梯停运。"),
+            &[LOOK, ("Put up the notice and lock the landing doors.", "张贴停用告示并封闭层门。"), WORK_ORDER],
+        ),
+        AlarmKind::DoorForced => (
+            ("Door forced", "强行开门"),
+            ("A door opened without a grant.", "门在未授权情况下被打开。"),
+            ("Someone may have entered.", "可能有人闯入。"),
+            &[LOOK, SEND_GUARD, ("Check the lock and the door contact.", "检查门锁与门磁。"), NOTE],
+        ),
+        AlarmKind::DoorHeld => (
+            ("Door held open", "门超时未关"),
+            ("A door has been open for longer than allowed.", "门打开时间超过允许值。"),
+            ("Anyone can walk in.", "任何人可随意进入。"),
+            &[LOOK, ("Ask by intercom to close it, else send a guard.", "对讲提醒关门，否则派保安处理。"), NOTE],
+        ),
+        AlarmKind::Tamper => (
+            ("Tampering", "设备防拆报警"),
+            ("A cover was opened or a line cut.", "设备外壳被打开或线路被剪断。"),
+            ("The device can no longer be trusted.", "设备已不可信。"),
+            &[
+                LOOK,
+                SEND_GUARD,
+                ("Have an engineer inspect it before it is used again.", "重新使用前由工程师检查。"),
+                WORK_ORDER,
+            ],
+        ),
+        AlarmKind::BoomHit => (
+            ("Barrier hit", "道闸被撞"),
+            ("A vehicle hit the boom.", "车辆撞到道闸杆。"),
+            ("The lane is open or blocked.", "车道敞开或被堵。"),
+            &[LOOK, ("Keep the clip and the plate for the insurer.", "保存录像片段与车牌供理赔。"), WORK_ORDER],
+        ),
+        AlarmKind::Leak => (
+            ("Water leak", "漏水报警"),
+            ("A leak sensor is wet.", "水浸传感器报警。"),
+            ("Damage to the building and its electrics.", "损坏建筑及电气设备。"),
+            &[
+                ("Send someone to find the source.", "派人查找漏水点。"),
+                ("Close the valve of that riser.", "关闭该立管阀门。"),
+                ("Switch off power where water reaches electrics.", "水及电气处立即断电。"),
+                WORK_ORDER,
+            ],
+        ),
+        AlarmKind::Motion => (
+            ("Motion", "移动侦测"),
+            ("Motion where and when none should be.", "非正常时段出现移动。"),
+            ("Someone may be where they should not be.", "可能有人进入不应进入的区域。"),
+            &[LOOK, SEND_GUARD],
+        ),
+        AlarmKind::Limit => (
+            ("Value beyond its limit", "测量值超限"),
+            ("A measured value crossed the limit of its profile.", "测量值超过设定限值。"),
+            ("Equipment may be damaged if it goes on.", "持续超限可能损坏设备。"),
+            &[
+                ("Compare with neighbouring sensors and its history.", "与相邻传感器及历史曲线对比。"),
+                SEND_GUARD,
+                WORK_ORDER,
+            ],
+        ),
+        AlarmKind::SensorActive => (
+            ("Sensor active", "传感器触发"),
+            ("A sensor reports its active state.", "传感器上报触发状态。"),
+            ("Depends on the sensor.", "视传感器类型而定。"),
+            &[LOOK, SEND_GUARD],
+        ),
+        AlarmKind::DeviceOffline => (
+            ("Device offline", "设备离线"),
+            ("Its link broke or it fell silent.", "设备链路中断或无数据上报。"),
+            ("What happens there is not reported.", "该处情况无法上报。"),
+            &[
+                (
+                    "Check whether its neighbours are offline too: then it is the switch or the power.",
+                    "检查相邻设备是否同时离线，若是则为交换机或供电问题。",
+                ),
+                ("Patrol the place until it is back.", "恢复前加强巡查。"),
+                WORK_ORDER,
+            ],
+        ),
+        AlarmKind::StreamStalled => (
+            ("Camera picture lost", "摄像机画面丢失"),
+            ("The camera's stream stopped, was refused or cannot be decoded.", "视频流中断、被拒绝或无法解码。"),
+            ("Nothing there is seen or recorded.", "该处无法监看与录像。"),
+            &[
+                (
+                    "Read the reason on the health page: stalled, refused, unauthorised, undecodable.",
+                    "在系统状态页查看原因：中断、拒绝、未授权、无法解码。",
+                ),
+                ("Use the neighbouring camera.", "使用相邻摄像机监看。"),
+                WORK_ORDER,
+            ],
+        ),
+        AlarmKind::DeviceFault => (
+            ("Device fault", "设备故障"),
+            ("The device reports that it does not work.", "设备上报自身故障。"),
+            ("It cannot be relied on.", "设备不可依赖。"),
+            &[LOOK, WORK_ORDER],
+        ),
+        AlarmKind::CommandFailed => (
+            ("Command not carried out", "指令未执行"),
+            ("A device refused or did not answer a command.", "设备拒绝执行或未应答指令。"),
+            ("The door, barrier or lift is not where you think it is.", "门、道闸或电梯状态与预期不符。"),
+            &[LOOK, ("Try once more; then send someone.", "重试一次，仍失败则派人处理。"), WORK_ORDER],
+        ),
+        AlarmKind::AccessRepeatedlyDenied => (
+            ("Access denied repeatedly", "多次刷卡被拒"),
+            ("Five refusals at one door within a minute.", "一分钟内同一门点五次被拒。"),
+            ("Someone may be trying cards.", "可能有人尝试冒用门卡。"),
+            &[LOOK, ("Speak to the person by intercom.", "通过对讲询问对方身份。"), SEND_GUARD],
+        ),
+        AlarmKind::UnknownPlate => (
+            ("Unknown car at the gate", "陌生车辆等候"),
+            ("The plate is not known or not allowed now.", "车牌未登记或当前不在允许时段。"),
+            ("The car blocks the lane.", "车辆堵塞车道。"),
+            &[
+                ("Compare the picture with the plate that was read.", "对照抓拍图核对识别车牌。"),
+                ("Ask the driver whom they visit and confirm by phone.", "询问司机拜访对象并电话确认。"),
+                ("Open or refuse on the passage.", "在通行记录上选择放行或拒绝。"),
+            ],
+        ),
+        AlarmKind::FaceCandidate => (
+            ("Face resembles someone", "疑似人脸"),
+            (
+                "A face at a door resembles someone known, not enough to open.",
+                "门口人脸与登记人员相似，但未达开门标准。",
+            ),
+            ("Someone may wait in front of the door.", "可能有人在门口等候。"),
+            &[LOOK, ("Speak to the person by intercom.", "通过对讲询问对方身份。")],
+        ),
+        AlarmKind::ActorQuarantined => (
+            ("Part of the system stopped", "系统模块已停用"),
+            ("A part of the program failed again and again and is left stopped.", "程序模块反复故障，已停用。"),
+            ("The device or function it runs is not served.", "对应设备或功能无法工作。"),
+            &[
+                ("Read its last error on the health page.", "在系统状态页查看最后错误。"),
+                ("Restart the program in a quiet moment and tell the maker.", "择机重启程序并通知厂商。"),
+            ],
+        ),
+        AlarmKind::DiskFull => (
+            ("Disk nearly full", "磁盘空间不足"),
+            ("Recordings or data fill the disk.", "录像或数据占满磁盘。"),
+            ("Recording stops, then the database.", "录像将停止，随后数据库停止写入。"),
+            &[
+                ("Shorten the retention or free space.", "缩短保存期限或清理空间。"),
+                ("Check which camera records more than usual.", "检查录像量异常的摄像机。"),
+            ],
+        ),
+        AlarmKind::StoreAway => (
+            ("Database away", "数据库不可用"),
+            ("The database cannot be reached or refuses to write.", "数据库无法连接或拒绝写入。"),
+            ("Doors go on working; records wait in memory.", "门禁仍可工作，记录暂存内存。"),
+            &[
+                ("Check the disk and the database's log.", "检查磁盘与数据库日志。"),
+                ("Do not restart the program before the database is back.", "数据库恢复前不要重启程序。"),
+            ],
+        ),
+        AlarmKind::RecordingFailed => (
+            ("Recording failed", "录像失败"),
+            ("A recording cannot be written.", "录像无法写入。"),
+            ("There will be no evidence.", "将没有录像证据。"),
+            &[
+                ("Check the disk.", "检查磁盘。"),
+                ("Check that the camera is live.", "检查摄像机是否在线。"),
+                WORK_ORDER,
+            ],
+        ),
+    }
+}

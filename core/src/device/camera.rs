@@ -1,0 +1,83 @@
+//! A camera: whether its stream lives.
+//!
+//! ```text
+//!  Unknown ──live──▶ Live ◀──▶ Stalled | Refused | Unauthorised | Undecodable
+//! ```
+
+use super::{Device, Input as DeviceInput, Output};
+use crate::site::Spec;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// How the stream does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Nothing heard yet.
+    Unknown,
+    /// Frames arrive.
+    Live,
+    /// They stopped.
+    Stalled,
+    /// The camera does not take our connection.
+    Refused,
+    /// The camera does not take our password.
+    Unauthorised,
+    /// What arrives cannot be decoded.
+    Undecodable,
+}
+
+/// A camera.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Camera {
+    state: State,
+    motion: bool,
+}
+
+impl Device for Camera {
+    fn new(_: &Spec) -> Self {
+        Self { state: State::Unknown, motion: false }
+    }
+
+    fn step(&mut self, input: DeviceInput<'_>, _: &Spec, _: Timestamp) -> Vec<Output> {
+        match input {
+            DeviceInput::Stream { live: true, .. } => self.state = State::Live,
+            DeviceInput::Stream { live: false, reason } => {
+                self.state = match reason {
+                    "refused" => State::Refused,
+                    "unauthorised" => State::Unauthorised,
+                    "undecodable" => State::Undecodable,
+                    _ => State::Stalled,
+                }
+            }
+            DeviceInput::Motion(active) => self.motion = active,
+            DeviceInput::Point(..)
+            | DeviceInput::Grant { .. }
+            | DeviceInput::Happening(_)
+            | DeviceInput::Command(_)
+            | DeviceInput::Ended(..)
+            | DeviceInput::Back
+            | DeviceInput::Tick => {}
+        }
+        vec![]
+    }
+
+    fn wake(&self, _: &Spec) -> Option<Timestamp> {
+        None
+    }
+
+    fn state(&self) -> &'static str {
+        match self.state {
+            State::Unknown => "unknown",
+            State::Live => "live",
+            State::Stalled => "stalled",
+            State::Refused => "refused",
+            State::Unauthorised => "unauthorised",
+            State::Undecodable => "undecodable",
+        }
+    }
+
+    fn verbs(_: &Spec) -> &'static [&'static str] {
+        &[]
+    }
+}

@@ -1,0 +1,30 @@
+//! A command that fails or is not answered is an alarm until the same command works; a door that does not confirm its fire
+//! release is listed as not released.
+
+use super::{Memory, clear, raise};
+use crate::alarm::AlarmKind;
+use crate::command::CommandState;
+use crate::device::telemetry::Value;
+use crate::effect::Effect;
+use crate::event::{Body, Event, Params};
+use crate::machine::Context;
+
+pub(super) fn evaluate(event: &Event, _: &mut Memory, _: &Context<'_>) -> Vec<Effect> {
+    let Body::CommandMoved { verb, state, reason, .. } = &event.body else { return vec![] };
+    let kind = if verb == "release" { AlarmKind::NotReleased } else { AlarmKind::CommandFailed };
+    match state {
+        CommandState::Failed | CommandState::TimedOut => {
+            let params = Params::from([
+                ("verb".into(), Value::Text(verb.clone())),
+                ("reason".into(), Value::Text(reason.clone())),
+            ]);
+            vec![raise(event.device, kind, verb, params)]
+        }
+        CommandState::Executed => vec![clear(event.device, kind, verb)],
+        CommandState::Queued
+        | CommandState::Sent
+        | CommandState::Acked
+        | CommandState::Expired
+        | CommandState::Cancelled => vec![],
+    }
+}

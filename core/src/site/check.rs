@@ -1,0 +1,226 @@
+//! What does not fit together in a site, in sentences that name the field.
+
+use super::Site;
+use crate::access::{Schedule, normal_card, normal_plate};
+use crate::device::link::DeviceKind;
+use crate::id::DeviceKey;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One thing that does not fit.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {what}")]
+pub struct SiteError {
+    /// Where, e.g. `lanes[gate-in].barrier`.
+    pub field: String,
+    /// What is wrong and what would be right.
+    pub what: String,
+}
+
+impl Site {
+    /// Finds everything that does not fit together.
+    pub fn check(&self) -> Result<(), Vec<SiteError>> {
+        let mut errors = Vec::new();
+        let mut wrong = |field: String, what: String| errors.push(SiteError { field, what });
+
+        let mut places = BTreeSet::new();
+        for place in &self.places {
+            if place.key.trim().is_empty() {
+                wrong(format!("places[{:?}].key", place.name), "is empty: every place needs a key".into());
+            }
+            if !places.insert(place.key.as_str()) {
+                wrong(format!("places[{}].key", place.key), "is used twice: keys of places are unique".into());
+            }
+        }
+        for place in &self.places {
+            let Some(parent) = &place.parent else { continue };
+            if !places.contains(parent.as_str()) {
+                wrong(format!("places[{}].parent", place.key), format!("no place {parent:?} is defined"));
+            } else if self.is_own_ancestor(&place.key) {
+                wrong(format!("places[{}].parent", place.key), "leads back to the place itself".into());
+            }
+        }
+
+        let mut kinds: BTreeMap<&DeviceKey, DeviceKind> = BTreeMap::new();
+        for device in &self.devices {
+            let at = |field: &str| format!("devices[{}].{field}", device.key);
+            if kinds.insert(&device.key, device.kind).is_some() {
+                wrong(at("key"), "is used twice: keys of devices are unique".into());
+            }
+            if !places.contains(device.place.as_str()) {
+                wrong(at("place"), format!("no place {:?} is defined", device.place));
+            }
+            if device.timeout_s == Some(0) {
+                wrong(at("timeout_s"), "is 0: leave it out when only the link tells presence".into());
+            }
+            if device.stream.is_some() && device.kind != DeviceKind::Camera {
+                wrong(at("stream"), format!("only a camera has a stream, this is a {}", device.kind.word()));
+            }
+            for limit in &device.limits {
+                if limit.high.is_none() && limit.low.is_none() {
+                    wrong(at(&format!("limits[{}]", limit.point)), "has neither high nor low".into());
+                }
+            }
+        }
+        let mut want = |field: String, key: &DeviceKey, kind: &[DeviceKind]| match kinds.get(key) {
+            None => wrong(field, format!("no device {:?} is defined", key.as_str())),
+            Some(is) if !kind.contains(is) => {
+                let wanted: Vec<_> = kind.iter().map(|kind| kind.word()).collect();
+                wrong(field, format!("{:?} is a {}, not a {}", key.as_str(), is.word(), wanted.join(" or ")));
+            }
+            Some(_) => {}
+        };
+        for device in &self.devices {
+            for camera in &device.cameras {
+                want(format!("devices[{}].cameras", device.key), camera, &[DeviceKind::Camera]);
+            }
+        }
+        for lane in &self.lanes {
+            want(format!("lanes[{}].camera", lane.key), &lane.camera, &[DeviceKind::Camera]);
+            want(format!("lanes[{}].barrier", lane.key), &lane.barrier, &[DeviceKind::Barrier]);
+        }
+        for (at, pair) in self.face_doors.iter().enumerate() {
+            want(format!("face_doors[{at}].camera"), &pair.camera, &[DeviceKind::Camera]);
+            want(format!("face_doors[{at}].door"), &pair.door, &[DeviceKind::Door]);
+        }
+
+        let mut schedules = BTreeSet::new();
+        for schedule in &self.schedules {
+            if !schedules.insert(schedule.key.as_str()) {
+                wrong(format!("schedules[{}].key", schedule.key), "is used twice".into());
+            }
+            if let Err(error) = Schedule::new(&schedule.windows, &schedule.closed) {
+                wrong(format!("schedules[{}].windows", schedule.key), error.to_string());
+            }
+        }
+        let mut levels = BTreeSet::new();
+        for level in &self.levels {
+            let at = |field: &str| format!("levels[{}].{field}", level.key);
+            if !levels.insert(level.key.as_str()) {
+                wrong(at("key"), "is used twice".into());
+            }
+            if !level.schedule.is_empty() && !schedules.contains(level.schedule.as_str()) {
+                wrong(at("schedule"), format!("no schedule {:?} is defined", level.schedule));
+            }
+            for door in level.doors.iter().filter(|door| *door != "*") {
+                let kind = door.parse::<DeviceKey>().ok().and_then(|key| kinds.get(&key).copied());
+                match kind {
+                    Some(DeviceKind::Door | DeviceKind::Barrier) => {}
+                    Some(other) => wrong(at("doors"), format!("{door:?} is a {}: nobody passes it", other.word())),
+                    None => wrong(at("doors"), format!("no device {door:?} is defined")),
+                }
+            }
+        }
+        let (mut people, mut cards, mut plates) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
+        for person in &self.people {
+            let at = |field: &str| format!("people[{}].{field}", person.key);
+            if !people.insert(person.key.as_str()) {
+                wrong(at("key"), "is used twice".into());
+            }
+            for level in person.levels.iter().filter(|level| !levels.contains(level.as_str())) {
+                wrong(at("levels"), format!("no level {level:?} is defined"));
+            }
+            // The numbers themselves stay out of the message: it may be logged.
+            for card in &person.cards {
+                if normal_card(card).is_empty() {
+                    wrong(at("cards"), "a card number has no letter or digit".into());
+                } else if let Some(other) = cards.insert(normal_card(card), &person.key) {
+                    wrong(at("cards"), format!("a card number is also {other:?}'s"));
+                }
+            }
+            for plate in &person.plates {
+                if normal_plate(plate).is_empty() {
+                    wrong(at("plates"), "a plate has no letter or digit".into());
+                } else if let Some(other) = plates.insert(normal_plate(plate), &person.key) {
+                    wrong(at("plates"), format!("a plate is also {other:?}'s"));
+                }
+            }
+        }
+        if errors.is_empty() { Ok(()) } else { Err(errors) }
+    }
+
+    fn is_own_ancestor(&self, key: &str) -> bool {
+        let parent = |key: &str| self.places.iter().find(|p| p.key == key).and_then(|p| p.parent.as_deref());
+        let mut at = parent(key);
+        for _ in 0..self.places.len() {
+            match at {
+                Some(up) if up == key => return true,
+                Some(up) => at = parent(up),
+                None => return false,
+            }
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn check(site: serde_json::Value, expect: &[&str]) {
+        let site: Site = serde_json::from_value(site).unwrap();
+        let got: Vec<_> = site.check().err().unwrap_or_default().iter().map(ToString::to_string).collect();
+        assert_eq!(got, expect);
+    }
+
+    #[test]
+    fn a_site_that_fits_has_no_errors() {
+        check(
+            json!({
+                "name": "Yard",
+                "places": [{"key": "yard", "kind": "site", "name": "Yard"}],
+                "devices": [
+                    {"key": "cam-1", "kind": "camera", "name": "Camera", "place": "yard", "stream": {"url": "rtsp://x/1"}},
+                    {"key": "gate", "kind": "barrier", "name": "Gate", "place": "yard", "cameras": ["cam-1"]}
+                ],
+                "lanes": [{"key": "in", "camera": "cam-1", "barrier": "gate", "direction": "in"}],
+                "levels": [{"key": "all", "name": "All", "doors": ["*"]}],
+                "people": [{"key": "li", "name": "Li", "kind": "resident", "levels": ["all"], "plates": ["粤B12345"]}]
+            }),
+            &[],
+        );
+    }
+
+    #[test]
+    fn every_loose_end_is_a_sentence_that_names_its_field() {
+        check(
+            json!({
+                "name": "Yard",
+                "places": [
+                    {"key": "yard", "kind": "site", "name": "Yard"}, {"key": "yard", "kind": "space", "name": "Again"},
+                    {"key": "a", "parent": "b", "kind": "space", "name": "A"}, {"key": "b", "parent": "a", "kind": "space", "name": "B"}
+                ],
+                "devices": [
+                    {"key": "door-1", "kind": "door", "name": "Door", "place": "nowhere", "cameras": ["door-1"]}
+                ],
+                "lanes": [{"key": "in", "camera": "cam-9", "barrier": "door-1", "direction": "in"}],
+                "schedules": [{"key": "day", "windows": [{"days": ["mon"], "from": "7", "to": "25:00"}]}],
+                "levels": [{"key": "all", "name": "All", "doors": ["door-2"], "schedule": "night"}],
+                "people": [
+                    {"key": "li", "name": "Li", "kind": "staff", "cards": ["001"]},
+                    {"key": "wu", "name": "Wu", "kind": "staff", "cards": ["1"], "levels": ["none"]}
+                ]
+            }),
+            &[
+                "places[yard].key: is used twice: keys of places are unique",
+                "places[a].parent: leads back to the place itself",
+                "places[b].parent: leads back to the place itself",
+                "devices[door-1].place: no place \"nowhere\" is defined",
+                "devices[door-1].cameras: \"door-1\" is a door, not a camera",
+                "lanes[in].camera: no device \"cam-9\" is defined",
+                "lanes[in].barrier: \"door-1\" is a door, not a barrier",
+                "schedules[day].windows: \"7\" is not an hour: write HH:MM from 00:00 to 24:00",
+                "levels[all].schedule: no schedule \"night\" is defined",
+                "levels[all].doors: no device \"door-2\" is defined",
+                "people[wu].levels: no level \"none\" is defined",
+                "people[wu].cards: a card number is also \"li\"'s",
+            ],
+        );
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error_that_names_it() {
+        let error = serde_json::from_value::<Site>(json!({"name": "x", "devcies": []})).unwrap_err();
+        assert!(error.to_string().contains("devcies"), "{error}");
+    }
+}

@@ -1,0 +1,309 @@
+//! The site as people write it: places, devices, lanes, levels, people. Read by `gatehouse import` and by the demo.
+//!
+//! Unknown keys are errors; [`Site::check`] says what does not fit together, in sentences; [`Compound`] is the same resolved
+//! to ids, which is what runs.
+
+mod check;
+mod compound;
+
+pub use check::SiteError;
+pub use compound::{Compound, FaceDoor, Lane, Spec};
+
+use crate::access::Window;
+use crate::alarm::{AlarmKind, Sop};
+use crate::device::link::DeviceKind;
+use crate::id::DeviceKey;
+use crate::passage::Direction;
+use crate::people::PersonKind;
+use crate::place::{PlaceKind, Plan};
+use jiff::Timestamp;
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A whole site.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Site {
+    /// Its name.
+    pub name: String,
+    /// Its name in Chinese.
+    #[serde(default)]
+    pub name_zh: String,
+    /// IANA time zone, e.g. `Asia/Shanghai`.
+    #[serde(default = "utc")]
+    pub zone: String,
+    /// Whether it is the simulated compound.
+    #[serde(default)]
+    pub demo: bool,
+    /// Places, parents before or after their children.
+    #[serde(default)]
+    pub places: Vec<PlaceDef>,
+    /// Devices.
+    #[serde(default)]
+    pub devices: Vec<DeviceDef>,
+    /// Vehicle lanes.
+    #[serde(default)]
+    pub lanes: Vec<LaneDef>,
+    /// Doors that a face opens.
+    #[serde(default)]
+    pub face_doors: Vec<FaceDoorDef>,
+    /// Schedules.
+    #[serde(default)]
+    pub schedules: Vec<ScheduleDef>,
+    /// Access levels.
+    #[serde(default)]
+    pub levels: Vec<LevelDef>,
+    /// People with their credentials.
+    #[serde(default)]
+    pub people: Vec<PersonDef>,
+    /// The site's own procedures, by alarm kind.
+    #[serde(default)]
+    pub sop: BTreeMap<AlarmKind, Sop>,
+}
+
+fn utc() -> String {
+    "UTC".to_owned()
+}
+
+/// A place.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlaceDef {
+    /// Its key, unique among places.
+    pub key: String,
+    /// Key of the place it is part of.
+    #[serde(default)]
+    pub parent: Option<String>,
+    /// What it is.
+    pub kind: PlaceKind,
+    /// Name.
+    pub name: String,
+    /// Name in Chinese.
+    #[serde(default)]
+    pub name_zh: String,
+    /// Its drawing.
+    #[serde(default)]
+    pub plan: Option<Plan>,
+}
+
+/// A limit of a measured point.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitDef {
+    /// Which point.
+    pub point: String,
+    /// Above it is beyond.
+    #[serde(default)]
+    pub high: Option<f64>,
+    /// Below it is beyond.
+    #[serde(default)]
+    pub low: Option<f64>,
+    /// How far inside the limit it is within again.
+    #[serde(default)]
+    pub deadband: f64,
+}
+
+/// A camera's stream.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StreamDef {
+    /// `rtsp://host:port/path`, without credentials.
+    pub url: String,
+    /// User name.
+    #[serde(default)]
+    pub user: String,
+    /// Password, for trials; better [`StreamDef::password_file`].
+    #[serde(default)]
+    pub password: String,
+    /// File that holds the password.
+    #[serde(default)]
+    pub password_file: Option<String>,
+    /// Whether it is recorded.
+    #[serde(default = "yes")]
+    pub record: bool,
+    /// Use UDP instead of TCP.
+    #[serde(default)]
+    pub udp: bool,
+    /// What to look for: `plates`, `faces`, `motion`.
+    #[serde(default)]
+    pub look_for: Vec<LookFor>,
+}
+
+/// What a camera's pictures are searched for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LookFor {
+    /// Number plates.
+    Plates,
+    /// Faces.
+    Faces,
+    /// Motion only.
+    Motion,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// A device.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeviceDef {
+    /// Its key: also its name on topics.
+    pub key: DeviceKey,
+    /// What it is.
+    pub kind: DeviceKind,
+    /// Class of a sensor or meter: `smoke`, `leak`, `water`, ….
+    #[serde(default)]
+    pub class: String,
+    /// Name.
+    pub name: String,
+    /// Name in Chinese.
+    #[serde(default)]
+    pub name_zh: String,
+    /// Key of its place.
+    pub place: String,
+    /// On the place's plan, metres.
+    #[serde(default)]
+    pub x: Option<f64>,
+    /// On the place's plan, metres.
+    #[serde(default)]
+    pub y: Option<f64>,
+    /// Keys of the cameras that see it.
+    #[serde(default)]
+    pub cameras: Vec<DeviceKey>,
+    /// Maker and model.
+    #[serde(default)]
+    pub model: String,
+    /// Silent for longer it is stale, for twice as long offline. None: only its link tells.
+    #[serde(default)]
+    pub timeout_s: Option<u32>,
+    /// Door: open for longer it is held. Default 30.
+    #[serde(default)]
+    pub held_after_s: Option<u32>,
+    /// Door: how long a grant frees the lock. Default 5000.
+    #[serde(default)]
+    pub unlock_ms: Option<u32>,
+    /// Door: whether a fire alarm releases it. Default true.
+    #[serde(default)]
+    pub release_on_fire: Option<bool>,
+    /// Elevator: the floor of a recall. Default 1.
+    #[serde(default)]
+    pub recall_floor: Option<i32>,
+    /// Limits of measured points.
+    #[serde(default)]
+    pub limits: Vec<LimitDef>,
+    /// Units of points, where they are not the usual ones.
+    #[serde(default)]
+    pub units: BTreeMap<String, String>,
+    /// Camera: its stream.
+    #[serde(default)]
+    pub stream: Option<StreamDef>,
+    /// Name of the account it signs in to the broker with, where that is not its key.
+    #[serde(default)]
+    pub account: Option<String>,
+    /// Password of that account, for trials.
+    #[serde(default)]
+    pub password: Option<String>,
+    /// File that holds it.
+    #[serde(default)]
+    pub password_file: Option<String>,
+}
+
+/// A vehicle lane.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LaneDef {
+    /// Its key.
+    pub key: String,
+    /// Name.
+    #[serde(default)]
+    pub name: String,
+    /// Name in Chinese.
+    #[serde(default)]
+    pub name_zh: String,
+    /// The camera that reads plates.
+    pub camera: DeviceKey,
+    /// The barrier it opens.
+    pub barrier: DeviceKey,
+    /// Which way.
+    pub direction: Direction,
+}
+
+/// A door that a face opens.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FaceDoorDef {
+    /// The camera that sees faces.
+    pub camera: DeviceKey,
+    /// The door.
+    pub door: DeviceKey,
+}
+
+/// A schedule.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScheduleDef {
+    /// Its key.
+    pub key: String,
+    /// Hours of the week.
+    pub windows: Vec<Window>,
+    /// Dates on which nothing is open.
+    #[serde(default)]
+    pub closed: Vec<Date>,
+}
+
+/// An access level.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LevelDef {
+    /// Its key.
+    pub key: String,
+    /// Name.
+    pub name: String,
+    /// Name in Chinese.
+    #[serde(default)]
+    pub name_zh: String,
+    /// Keys of doors and barriers, or `*` for all.
+    pub doors: Vec<String>,
+    /// Key of its schedule, empty for always.
+    #[serde(default)]
+    pub schedule: String,
+}
+
+/// A person.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PersonDef {
+    /// Key, unique among people.
+    pub key: String,
+    /// Name.
+    pub name: String,
+    /// Phone number.
+    #[serde(default)]
+    pub phone: String,
+    /// Flat or office.
+    #[serde(default)]
+    pub unit: String,
+    /// Why they are known here.
+    pub kind: PersonKind,
+    /// Remark.
+    #[serde(default)]
+    pub note: String,
+    /// Keys of access levels.
+    #[serde(default)]
+    pub levels: Vec<String>,
+    /// Card numbers.
+    #[serde(default)]
+    pub cards: Vec<String>,
+    /// Plates.
+    #[serde(default)]
+    pub plates: Vec<String>,
+    /// Credentials valid from then.
+    #[serde(default)]
+    pub valid_from: Option<Timestamp>,
+    /// Credentials valid until then.
+    #[serde(default)]
+    pub valid_until: Option<Timestamp>,
+}
