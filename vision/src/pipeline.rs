@@ -42,6 +42,8 @@ pub enum Role {
 
 /// Least time between two frames given to the models.
 const LOOK_EVERY: Duration = Duration::from_millis(180);
+/// The same while all that is in view is decided already.
+const LOOK_AGAIN_EVERY: Duration = Duration::from_millis(600);
 /// How long a camera is looked at after a trigger, and after it came.
 const TRIGGERED_FOR: Duration = Duration::from_secs(4);
 /// How long a suspicion keeps a camera awake.
@@ -175,6 +177,7 @@ impl Thread {
                 }
             }
             let received = unit.received;
+            eye.look_every = if self.subject.settled() { LOOK_AGAIN_EVERY } else { LOOK_EVERY };
             let occupied = self.subject.occupied();
             for out in eye.take(unit, late, occupied) {
                 match out {
@@ -258,6 +261,7 @@ struct Eye {
     awake_until: Duration,
     look_until: Duration,
     looked: Duration,
+    look_every: Duration,
     begun: bool,
 }
 
@@ -272,6 +276,7 @@ impl Eye {
             awake_until: Duration::ZERO,
             look_until: Duration::ZERO,
             looked: Duration::ZERO,
+            look_every: LOOK_EVERY,
             begun: false,
         }
     }
@@ -346,7 +351,7 @@ impl Eye {
         let Some((frame, captured)) = newest else { return out };
         out.push(Out::Decoded { frame: frame.clone(), at: captured, count });
         let reason = self.gate.active() || now < self.look_until || keep_track;
-        if reason && late <= LATE_MAX && now.saturating_sub(self.looked) >= LOOK_EVERY {
+        if reason && late <= LATE_MAX && now.saturating_sub(self.looked) >= self.look_every {
             self.looked = now;
             out.push(Out::Look { frame, captured });
         }

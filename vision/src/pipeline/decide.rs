@@ -68,6 +68,8 @@ pub struct PlateWatch {
     /// Texts said, and when they were last seen.
     recent: Vec<(String, Duration)>,
     decided: Option<Duration>,
+    /// Whether the newest frame showed cars, all of them read.
+    settled: bool,
     /// When a trigger's patience ends.
     expected_by: Option<Duration>,
 }
@@ -95,6 +97,7 @@ impl PlateWatch {
             policy,
             tracker: Tracker::new(TrackPolicy::PLATES),
             recent: Vec::new(),
+            settled: false,
             decided: None,
             expected_by: None,
         }
@@ -105,6 +108,11 @@ impl PlateWatch {
         !self.tracker.is_empty()
     }
 
+    /// Whether the newest frame showed cars, all of them read: no hurry to look again.
+    pub fn settled(&self) -> bool {
+        self.settled
+    }
+
     /// Takes what a frame taken at `now` shows.
     pub fn update(&mut self, seen: &[PlateSeen], now: Duration) -> Vec<Decision> {
         self.recent.retain(|(_, at)| now.saturating_sub(*at) < SAME_PLATE);
@@ -113,6 +121,7 @@ impl PlateWatch {
         let bounds: Vec<_> = plausible.iter().map(|plate| plate.bounds).collect();
         let tracks = self.tracker.assign(&bounds, now);
         let mut decisions = Vec::new();
+        self.settled = !tracks.is_empty();
         for (plate, track) in plausible.into_iter().zip(tracks) {
             let Some(car) = self.tracker.state(track) else { continue };
             let since = *car.since.get_or_insert(now);
@@ -144,6 +153,7 @@ impl PlateWatch {
                 }
                 PlateVerdict::Nothing | PlateVerdict::Uncertain { .. } => None,
             };
+            self.settled &= matches!(car.said, Said::Text(_));
             if let Some(seen) = decided {
                 decisions.push(Decision { seen, bounds: Some(plate.bounds) });
             }

@@ -64,6 +64,11 @@ pub struct Subject {
 }
 
 impl Subject {
+    /// Whether there is no hurry: the cars in view are read, and faces are not its business.
+    pub fn settled(&self) -> bool {
+        self.faces.is_none() && self.plates.as_ref().is_some_and(|watch| lock(watch).settled())
+    }
+
     /// Whether a car or a face is in view.
     pub fn occupied(&self) -> bool {
         self.plates.as_ref().is_some_and(|watch| lock(watch).occupied())
