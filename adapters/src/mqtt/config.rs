@@ -84,7 +84,7 @@ impl KnownDevices {
 /// The adapter's own state, for the health page.
 #[derive(Debug, Default)]
 pub struct MqttHealth {
-    /// Whether the broker is there.
+    /// Whether the broker is there and devices are listened to.
     pub connected: AtomicBool,
     /// Messages received.
     pub messages: AtomicU64,

@@ -177,6 +177,9 @@ impl Link {
                             self.config.user
                         );
                         self.config.health.set_error(format!("the broker refused {refused} subscriptions"));
+                    } else if !self.config.health.connected.swap(true, Ordering::Relaxed) {
+                        // From here on nothing that a device says is missed.
+                        self.config.health.set_error(String::new());
                     }
                 }
                 Ok(_) => {}
@@ -191,10 +194,7 @@ impl Link {
     }
 
     fn arrived(self: &Arc<Self>, client: &AsyncClient) {
-        let health = &self.config.health;
-        health.connected.store(true, Ordering::Relaxed);
-        health.connections.fetch_add(1, Ordering::Relaxed);
-        health.set_error(String::new());
+        self.config.health.connections.fetch_add(1, Ordering::Relaxed);
         tracing::info!("Connected to the MQTT broker at {}:{}", self.config.host, self.config.port);
         // Status before state: a device is there before it speaks.
         let mut topics: Vec<String> = ["status", "event", "result", "state"].map(|leaf| format!("gh/+/{leaf}")).into();

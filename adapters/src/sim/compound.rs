@@ -143,33 +143,34 @@ fn show(
     stage: &Arc<dyn Stage>,
     stop: &CancellationToken,
 ) -> Option<JoinHandle<()>> {
-    let (point, shown): (&'static str, fn(&str) -> Option<Cue>) = match kind {
-        DeviceKind::Barrier => ("position", |word| match word {
-            "down" => Some(Cue::BarrierTo { open: false }),
-            // The boom on the picture rises with the real one.
-            "up" | "moving" => Some(Cue::BarrierTo { open: true }),
+    let (point, shown): (&'static str, fn(&str, &str) -> Option<Cue>) = match kind {
+        DeviceKind::Barrier => ("position", |was, is| match (was, is) {
+            // The boom on the picture rises with the real one, and has fallen with it.
+            ("down", "moving" | "up") => Some(Cue::BarrierTo { open: true }),
+            (_, "down") => Some(Cue::BarrierTo { open: false }),
             _ => None,
         }),
-        DeviceKind::Door => ("contact", |word| Some(Cue::DoorTo { open: word == "open" })),
-        DeviceKind::Elevator => ("doors", |word| (word == "open").then_some(Cue::LiftArrives)),
-        DeviceKind::Camera | DeviceKind::FirePanel | DeviceKind::Perimeter | DeviceKind::Meter | DeviceKind::Sensor => {
-            return None;
-        }
+        DeviceKind::Door => ("contact", |_, is| Some(Cue::DoorTo { open: is == "open" })),
+        DeviceKind::Elevator => ("doors", |_, is| (is == "open").then_some(Cue::LiftArrives)),
+        DeviceKind::Camera
+        | DeviceKind::FirePanel
+        | DeviceKind::Perimeter
+        | DeviceKind::Meter
+        | DeviceKind::Sensor => return None,
     };
     let (mut points, stage, stop) = (peer.points(), Arc::clone(stage), stop.clone());
     Some(tokio::spawn(async move {
         let mut before = None;
         loop {
             let now = points.borrow_and_update().get(point).map(ToString::to_string);
-            if now != before {
-                // The first sight is how it always was.
-                if let (Some(word), Some(_)) = (&now, &before)
-                    && let Some(cue) = shown(word)
-                {
-                    stage.cue(&camera, cue);
-                }
-                before = now;
+            // The first sight is how it always was.
+            if let (Some(was), Some(is)) = (&before, &now)
+                && was != is
+                && let Some(cue) = shown(was, is)
+            {
+                stage.cue(&camera, cue);
             }
+            before = now;
             tokio::select! {
                 () = stop.cancelled() => return,
                 changed = points.changed() => if changed.is_err() { return },
@@ -191,5 +192,183 @@ impl Player {
         if !taken {
             tracing::debug!(device.key = key, "no simulated device {key} takes part in the story");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mqtt::broker::{Broker, BrokerConfig, User};
+    use crate::mqtt::{MqttConfig, run};
+    use crate::sim::demo_site;
+    use gatehouse_core::device::link::{Downlink, Intake, Outcome, PresenceCause, Refused, Uplink, Verb};
+    use gatehouse_core::id::{CommandId, DeviceId};
+    use gatehouse_core::site::Site;
+    use std::future::Future;
+    use std::pin::Pin;
+    use std::sync::Mutex;
+    use tokio::sync::mpsc;
+
+    const PASSWORD: &str = "a password for tests";
+
+    struct Forward(mpsc::UnboundedSender<Uplink>);
+
+    impl Intake for Forward {
+        fn offer(&self, uplink: Uplink) -> Pin<Box<dyn Future<Output = Result<(), Refused>> + Send + '_>> {
+            let _ = self.0.send(uplink);
+            Box::pin(std::future::ready(Ok(())))
+        }
+
+        fn undecodable(&self, source: &'static str, reason: &str) {
+            panic!("a simulated device said something that cannot be read: {source}: {reason}");
+        }
+    }
+
+    #[derive(Default)]
+    struct Seen(Mutex<Vec<(String, Cue)>>);
+
+    impl Stage for Seen {
+        fn cue(&self, camera: &DeviceKey, cue: Cue) {
+            self.0.lock().expect("lock").push((camera.to_string(), cue));
+        }
+    }
+
+    fn site() -> Site {
+        toml::from_str(demo_site()).expect("the demo's site is a site")
+    }
+
+    #[test]
+    fn the_demos_site_fits_together_and_has_what_it_owes() {
+        let site = site();
+        assert_eq!(site.check(), Ok(()));
+        let count = |kind| site.devices.iter().filter(|device| device.kind == kind).count();
+        assert_eq!((count(DeviceKind::Barrier), count(DeviceKind::Door), count(DeviceKind::Elevator)), (2, 4, 2));
+        assert_eq!((count(DeviceKind::FirePanel), count(DeviceKind::Perimeter), count(DeviceKind::Camera)), (1, 1, 6));
+        assert!(count(DeviceKind::Meter) + count(DeviceKind::Sensor) >= 10);
+        assert!(
+            site.people.iter().all(|person| !person.plates.iter().any(|plate| plate.contains(['I', 'J', 'M', 'O'])))
+        );
+        for device in &site.devices {
+            let place = site.places.iter().find(|place| place.key == device.place).expect("its place");
+            let plan = place.plan.as_ref().unwrap_or_else(|| panic!("{} stands on a plan", device.key));
+            let inside = |at: Option<f64>, end: f64| at.is_some_and(|at| (0.0..=end).contains(&at));
+            assert!(inside(device.x, plan.width) && inside(device.y, plan.height), "{}", device.key);
+        }
+    }
+
+    /// The whole compound on the wire: a card opens a door, a plate-less driver gets a barrier, a sensor dies and returns.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn stories_reach_the_intake_over_the_wire_and_commands_come_back() {
+        let devices: Vec<_> = site().devices.into_iter().filter(|device| device.kind != DeviceKind::Camera).collect();
+        let mut users: Vec<User> = devices.iter().map(|device| User::device(&device.key, PASSWORD).expect("fits")).collect();
+        users.push(User::server("gatehouse", PASSWORD).expect("fits"));
+        let listen = "127.0.0.1:0".parse().expect("address");
+        let broker = Broker::start(BrokerConfig { listen, users, ..BrokerConfig::default() }).await.expect("starts");
+
+        let (uplinks, mut heard) = mpsc::unbounded_channel();
+        let (orders, downlinks) = mpsc::channel(64);
+        let stop = CancellationToken::new();
+        let config = MqttConfig::new("127.0.0.1", broker.addr().port(), "gatehouse", PASSWORD).with_devices(devices.iter().map(|device| device.key.clone()));
+        tokio::spawn(run(config, Arc::new(Forward(uplinks)), downlinks, stop.clone()));
+        let peers = devices.iter().map(|device| PeerSpec {
+            key: device.key.clone(),
+            kind: device.kind,
+            class: device.class.clone(),
+            password: PASSWORD.to_owned(),
+            cameras: device.cameras.clone(),
+        });
+        let seen = Arc::new(Seen::default());
+        let compound = Compound::start(broker.addr(), peers.collect(), TimeZone::UTC, Arc::clone(&seen) as Arc<dyn Stage>);
+        assert!(compound.linked(Duration::from_secs(10)).await);
+        // The intake hears the compound: an event is not kept for those who listen later.
+        let mut silent: Vec<DeviceId> = devices.iter().map(|device| device.key.id()).collect();
+        let introduced = async {
+            while !silent.is_empty() {
+                if let Some(Uplink::Report { device, .. }) = heard.recv().await {
+                    silent.retain(|id| *id != device);
+                }
+            }
+        };
+        assert!(
+            tokio::time::timeout(Duration::from_secs(20), introduced).await.is_ok(),
+            "{} never spoke",
+            silent.len()
+        );
+        assert!(matches!(compound.play("nonsense"), Err(PlayError::Unknown(_))));
+        for story in ["card_ok", "car_known", "sensor_lost"] {
+            compound.play(story).expect(story);
+        }
+        assert_eq!(compound.play("car_known"), Err(PlayError::Playing("car_known")));
+
+        let id = |key: &str| DeviceId::from_key(key);
+        let (door, barrier, sensor) = (id("door-lobby"), id("gate-1.barrier"), id("temp-lobby"));
+        let order = async |device: DeviceId, verb: Verb| {
+            let deadline = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(5);
+            let command = CommandId(Uuid::now_v7());
+            orders.send(Downlink { device, command, verb, deadline }).await.expect("sends");
+        };
+        // What must be heard, each once; the order is free.
+        let mut missing: Vec<&str> =
+            vec!["unlocked", "walked through", "shut", "barrier up", "car gone", "barrier down", "lost", "back"];
+        let mut walked = false;
+        let all = async {
+            while !missing.is_empty() {
+                let uplink = heard.recv().await.expect("runs");
+                let points = match &uplink {
+                    Uplink::Report { points, .. } => points.as_slice(),
+                    _ => &[],
+                };
+                let is = |point: &str, value: &str| points.iter().any(|(n, v)| n == point && v.to_string() == value);
+                let mut got = |what: &str, yes: bool| {
+                    if yes {
+                        missing.retain(|m| *m != what)
+                    }
+                };
+                match &uplink {
+                    Uplink::CardRead { device, .. } if *device == door => {
+                        order(door, Verb::Unlock { for_ms: 5000 }).await
+                    }
+                    Uplink::CommandResult { device, outcome: Outcome::Executed, .. } => {
+                        got("unlocked", *device == door);
+                        got("barrier up", *device == barrier);
+                    }
+                    Uplink::Presence { device, online, cause } if *device == sensor => {
+                        got("lost", !online && *cause == PresenceCause::Will);
+                        got("back", *online);
+                    }
+                    Uplink::Report { device, .. } if *device == door => {
+                        walked |= is("contact", "open");
+                        got("walked through", walked);
+                        got("shut", walked && is("contact", "closed") && is("lock", "locked"));
+                    }
+                    Uplink::Report { device, .. } if *device == barrier => {
+                        if is("loop", "true") && is("position", "down") {
+                            order(barrier, Verb::Open).await;
+                        }
+                        got("car gone", is("loop", "false") && is("position", "up"));
+                        got("barrier down", is("loop", "false") && is("position", "down"));
+                    }
+                    _ => {}
+                }
+            }
+        };
+        let in_time = tokio::time::timeout(Duration::from_secs(60), all).await;
+        assert!(in_time.is_ok(), "never heard: {missing:?}");
+        let cues: Vec<Cue> = seen
+            .0
+            .lock()
+            .expect("lock")
+            .iter()
+            .filter(|(c, _)| c == "gate-1.camera")
+            .map(|(_, cue)| cue.clone())
+            .collect();
+        assert!(
+            matches!(cues[..3], [Cue::CarArrives { .. }, Cue::BarrierTo { open: true }, Cue::CarLeaves]),
+            "{cues:?}"
+        );
+        compound.stop().await;
+        stop.cancel();
+        assert_eq!(broker.stats().refused_logins + broker.stats().refused_topics + broker.stats().garbage, 0);
+        broker.stop().await;
     }
 }

@@ -175,8 +175,8 @@ pub(super) mod testing {
 
     impl<H: Hardware> Bench<H> {
         pub(in crate::sim) fn new(machine: H) -> Self {
-            // 03:00 on some day.
-            Self { machine, now: Moment { at: Instant::now(), local_s: 1_700_006_400.0 + 3.0 * 3600.0 }, next: 1 }
+            // 03:00 on 1 January 2025.
+            Self { machine, now: Moment { at: Instant::now(), local_s: 1_735_689_600.0 + 3.0 * 3600.0 }, next: 1 }
         }
 
         pub(in crate::sim) fn ask(&mut self, verb: Verb) -> (CommandId, Vec<Output>) {
