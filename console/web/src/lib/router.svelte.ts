@@ -35,13 +35,14 @@ class Router {
 
   /** Changes parameters of this page without a new entry in the history. */
   set(changes: Record<string, string | null | undefined>): void {
-    const params = new URLSearchParams(this.route.params);
+    const here = parse(location.hash); // the event that renews `route` comes later than the address changes
+    const params = here.params;
     for (const [key, value] of Object.entries(changes)) {
       if (value) params.set(key, value);
       else params.delete(key);
     }
     const text = params.toString();
-    const path = [this.route.page, ...this.route.rest].map(encodeURIComponent).join('/');
+    const path = [here.page, ...here.rest].map(encodeURIComponent).join('/');
     history.replaceState(null, '', `#/${path}${text ? `?${text}` : ''}`);
     this.route = parse(location.hash);
   }

@@ -1,0 +1,144 @@
+// Frames off the wire, what reaches the decoder, the MP4 boxes of the fallback, the wall's places.
+import { describe, expect, it } from 'vitest';
+import { fromBase64, HEADER, readFrame, type Frame } from '../src/video/frame';
+import { BACKLOG, Gate } from '../src/video/gate';
+import { fillWall, linkWall, REPLAY, swap } from '../src/video/layout';
+import { Meter } from '../src/video/meter';
+import { initSegment, mediaSegment } from '../src/video/mp4';
+
+function message(flags: number, captureUs: bigint, pts: bigint, body: number[]): ArrayBuffer {
+  const buffer = new ArrayBuffer(HEADER + body.length);
+  const view = new DataView(buffer);
+  view.setUint8(0, flags);
+  view.setBigInt64(8, captureUs);
+  view.setBigInt64(16, pts);
+  new Uint8Array(buffer).set(body, HEADER);
+  return buffer;
+}
+const frame = (key: boolean, skipped = false): Frame => ({ key, skipped, captureUs: 0, pts: 0, data: new Uint8Array(1) });
+
+describe('a video message', () => {
+  it('is read by its header', () => {
+    const f = readFrame(message(3, 1_700_000_000_123_456n, 90_000n, [1, 2, 3]))!;
+    expect(f).toMatchObject({ key: true, skipped: true, captureUs: 1_700_000_000_123_456, pts: 90_000 });
+    expect([...f.data]).toEqual([1, 2, 3]);
+  });
+  it('that is too short is refused', () => {
+    for (let n = 0; n <= HEADER; n++) expect(readFrame(new ArrayBuffer(n))).toBeNull();
+  });
+  it('has its parameters in base64', () => expect([...fromBase64('AWQAH/8=')]).toEqual([1, 0x64, 0, 0x1f, 0xff]));
+});
+
+describe('the gate before the decoder', () => {
+  it('waits for a key frame', () => {
+    const g = new Gate();
+    expect([g.judge(frame(false), 0), g.judge(frame(true), 0), g.judge(frame(false), 0)]).toEqual(['drop', 'decode', 'decode']);
+    g.reset();
+    expect(g.judge(frame(false), 0)).toBe('drop');
+    expect(g.skipped).toBe(0);
+  });
+  it('skips to the next key frame when the decoder falls behind, and counts', () => {
+    const g = new Gate();
+    g.judge(frame(true), 0);
+    expect(g.judge(frame(false), BACKLOG)).toBe('decode');
+    expect(g.judge(frame(false), BACKLOG + 1)).toBe('drop');
+    expect(g.skipping).toBe(true);
+    expect(g.judge(frame(false), 0)).toBe('drop');
+    expect(g.skipped).toBe(2);
+    expect(g.judge(frame(true), 3)).toBe('restart');
+    expect(g.skipping).toBe(false);
+    expect(g.judge(frame(false), 1)).toBe('decode');
+  });
+  it('treats a hole the server tells of the same way', () => {
+    const g = new Gate();
+    g.judge(frame(true), 0);
+    expect(g.judge(frame(false, true), 0)).toBe('drop');
+    expect(g.judge(frame(true, true), 0)).toBe('decode');
+  });
+});
+
+describe('the meter', () => {
+  it('gives rates, latency and the age of the picture', () => {
+    const m = new Meter(0);
+    expect(m.read(100).sinceMs).toBe(-1);
+    for (let n = 1; n <= 15; n++) {
+      m.received(10_000);
+      m.paint(n * 66, (n * 66 - 120) * 1000, 0);
+    }
+    const r = m.read(1_000);
+    expect(r.fps).toBeCloseTo(15);
+    expect(r.kbps).toBeCloseTo(1_200);
+    expect(r.latencyMs).toBeCloseTo(120);
+    expect(m.read(3_000).sinceMs).toBe(3_000 - 990);
+  });
+  it('corrects for a server clock that differs', () => {
+    const m = new Meter(0);
+    m.paint(1_000, (1_000 + 5_000 - 80) * 1000, 5_000);
+    expect(m.read(1_000).latencyMs).toBeCloseTo(80);
+  });
+});
+
+/** Walks the boxes of an MP4 buffer: type, size, body. */
+function boxes(data: Uint8Array): { type: string; body: Uint8Array }[] {
+  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+  const out = [];
+  for (let at = 0; at < data.length; ) {
+    const size = view.getUint32(at);
+    expect(size).toBeGreaterThanOrEqual(8);
+    out.push({ type: String.fromCharCode(...data.subarray(at + 4, at + 8)), body: data.subarray(at + 8, at + size) });
+    at += size;
+  }
+  return out;
+}
+
+describe('the MP4 of the fallback', () => {
+  it('begins with the track and its parameters', () => {
+    const avcC = new Uint8Array([1, 0x64, 0, 0x1f, 0xff, 0xe1, 0, 0]);
+    const top = boxes(initSegment(avcC, 640, 360, 90_000));
+    expect(top.map((b) => b.type)).toEqual(['ftyp', 'moov']);
+    expect(boxes(top[1]!.body).map((b) => b.type)).toEqual(['mvhd', 'trak', 'mvex']);
+    const text = String.fromCharCode(...initSegment(avcC, 640, 360, 90_000));
+    expect(text).toContain('avc1');
+    expect(text).toContain(`avcC${String.fromCharCode(...avcC)}`);
+  });
+  it('points each fragment at its own bytes', () => {
+    const data = new Uint8Array([0, 0, 0, 1, 0x65]);
+    const segment = mediaSegment(3, 180_000, 6_000, true, data);
+    const [moof, mdat] = boxes(segment);
+    expect([moof!.type, mdat!.type]).toEqual(['moof', 'mdat']);
+    expect([...mdat!.body]).toEqual([...data]);
+    const traf = boxes(moof!.body)[1]!;
+    const trun = boxes(traf.body).find((b) => b.type === 'trun')!;
+    const view = new DataView(trun.body.buffer, trun.body.byteOffset);
+    const offset = view.getUint32(8);
+    expect([...segment.subarray(offset, offset + data.length)]).toEqual([...data]);
+    expect([view.getUint32(12), view.getUint32(16), view.getUint32(20)]).toEqual([6_000, 5, 0x02000000]);
+    const tfdt = boxes(traf.body).find((b) => b.type === 'tfdt')!;
+    expect(Number(new DataView(tfdt.body.buffer, tfdt.body.byteOffset).getBigUint64(4))).toBe(180_000);
+  });
+  it('carries times beyond 32 bits', () => {
+    const far = 2 ** 33 + 5;
+    const tfdt = boxes(boxes(boxes(mediaSegment(1, far, 1, false, new Uint8Array(1)))[0]!.body)[1]!.body).find((b) => b.type === 'tfdt')!;
+    expect(Number(new DataView(tfdt.body.buffer, tfdt.body.byteOffset).getBigUint64(4))).toBe(far);
+  });
+});
+
+describe('the wall', () => {
+  const cams = ['a', 'b', 'c', 'd', 'e'];
+  it('keeps chosen places, fills the rest, leaves emptied ones empty', () => {
+    expect(fillWall([], cams, 4)).toEqual(['a', 'b', 'c', 'd']);
+    expect(fillWall([null, 'a', 'gone', 'a'], cams, 4)).toEqual(['b', 'a', 'c', 'd']);
+    expect(fillWall(['', 'e'], cams, 4)).toEqual([null, 'e', 'a', 'b']);
+    expect(fillWall([], ['a'], 4)).toEqual(['a', null, null, null]);
+  });
+  it('brings the linked camera first and the replay beside it', () => {
+    expect(linkWall(['a', 'b', 'c', 'd'], 'c', true)).toEqual(['c', REPLAY, 'a', 'b']);
+    expect(linkWall(['a', 'b', 'c', 'd'], 'z', false)).toEqual(['z', 'a', 'b', 'c']);
+    expect(linkWall(['a'], 'z', true)).toEqual(['z']);
+    expect(linkWall(['a', 'b'], null, true)).toEqual(['a', 'b']);
+  });
+  it('swaps two places and ignores what is not there', () => {
+    expect(swap([1, 2, 3], 0, 2)).toEqual([3, 2, 1]);
+    expect(swap([1, 2], 0, 7)).toEqual([1, 2]);
+  });
+});
