@@ -160,7 +160,7 @@ fn show(
     };
     let (mut points, stage, stop) = (peer.points(), Arc::clone(stage), stop.clone());
     Some(tokio::spawn(async move {
-        let mut before = None;
+        let mut before: Option<String> = None;
         loop {
             let now = points.borrow_and_update().get(point).map(ToString::to_string);
             // The first sight is how it always was.
