@@ -11,10 +11,12 @@ use anyhow::{Context, bail};
 use axum_server::accept::NoDelayAcceptor;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use gatehouse_actors::{Change, System, SystemConfig, staff};
-use gatehouse_adapters::mqtt::broker::{Broker, BrokerConfig, User};
+use gatehouse_adapters::mqtt::broker::{Broker, BrokerConfig};
+use gatehouse_adapters::mqtt::users::User;
 use gatehouse_adapters::mqtt::{self, MqttConfig};
 use gatehouse_core::id::DeviceId;
 use gatehouse_core::site::{DeviceDef, Site};
+use gatehouse_vision::pipeline::pool::{Loader, Readers};
 use gatehouse_vision::recognizer::Recognizer;
 use gatehouse_vision::recorder::Retention;
 use gatehouse_vision::{RuntimePaths, Vision, VisionConfig};
@@ -267,7 +269,7 @@ fn open_vision(
         let intake = system.intake();
         Arc::new(move |code: &'static str, sentence: &str| intake.undecodable(code, sentence))
     };
-    let readers = recognizer.clone().map(|recognizer| -> Loader { Box::new(move || Ok(recognizer as Arc<dyn Readers>)) });
+    let readers = recognizer.clone().map(|recognizer| -> Loader { Box::new(move || Ok(recognizer.clone() as Arc<dyn Readers>)) });
     let vision = Vision::start_with(vision, readers, sink, errors).context("starting video")?;
     Ok((vision, recognizer))
 }
@@ -299,7 +301,7 @@ async fn first_admin(pool: &sqlx::PgPool, system: &System) -> anyhow::Result<Opt
         return Ok(None);
     }
     let password = first_password();
-    let hash = auth::hash_in_background(password.clone()).await.map_err(|error| anyhow::anyhow!(error.code().to_owned()))?;
+    let hash = auth::hash_in_background(password.clone()).await.map_err(anyhow::Error::from)?;
     staff::user_create(pool, "admin", "admin", &hash, system.now()).await?;
     Ok(Some(password))
 }

@@ -13,7 +13,6 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
-use uuid::Uuid;
 
 /// Which alarms to list.
 #[derive(Deserialize, IntoParams)]
@@ -83,13 +82,13 @@ pub async fn list(State(app): State<Arc<App>>, Ask(query): Ask<Query>) -> Result
 }
 
 /// One alarm with its timeline, clips, procedure and work orders.
-#[utoipa::path(get, path = "/api/alarms/{id}", params(("id" = Uuid, Path)), responses((status = 200, body = serde_json::Value)))]
+#[utoipa::path(get, path = "/api/alarms/{id}", params(("id" = uuid::Uuid, Path)), responses((status = 200, body = serde_json::Value)))]
 pub async fn show(State(app): State<Arc<App>>, At(id): At<AlarmId>) -> Result<Json<AlarmDetail>, ApiError> {
     Ok(Json(app.system().alarm(id).await?))
 }
 
 /// Acknowledges.
-#[utoipa::path(post, path = "/api/alarms/{id}/ack", params(("id" = Uuid, Path)), request_body = Acknowledgement,
+#[utoipa::path(post, path = "/api/alarms/{id}/ack", params(("id" = uuid::Uuid, Path)), request_body = Acknowledgement,
     responses((status = 200, body = serde_json::Value)))]
 pub async fn acknowledge(
     State(app): State<Arc<App>>,
@@ -101,7 +100,7 @@ pub async fn acknowledge(
 }
 
 /// Shelves.
-#[utoipa::path(post, path = "/api/alarms/{id}/shelve", params(("id" = Uuid, Path)), request_body = Shelving,
+#[utoipa::path(post, path = "/api/alarms/{id}/shelve", params(("id" = uuid::Uuid, Path)), request_body = Shelving,
     responses((status = 200, body = serde_json::Value)))]
 pub async fn shelve(
     State(app): State<Arc<App>>,
@@ -113,7 +112,7 @@ pub async fn shelve(
 }
 
 /// Takes off the shelf.
-#[utoipa::path(post, path = "/api/alarms/{id}/unshelve", params(("id" = Uuid, Path)), responses((status = 200, body = serde_json::Value)))]
+#[utoipa::path(post, path = "/api/alarms/{id}/unshelve", params(("id" = uuid::Uuid, Path)), responses((status = 200, body = serde_json::Value)))]
 pub async fn unshelve(
     State(app): State<Arc<App>>,
     Extension(who): Extension<SignedIn>,
@@ -123,7 +122,7 @@ pub async fn unshelve(
 }
 
 /// Adds a note.
-#[utoipa::path(post, path = "/api/alarms/{id}/comment", params(("id" = Uuid, Path)), request_body = Comment,
+#[utoipa::path(post, path = "/api/alarms/{id}/comment", params(("id" = uuid::Uuid, Path)), request_body = Comment,
     responses((status = 200, body = serde_json::Value)))]
 pub async fn comment(
     State(app): State<Arc<App>>,
@@ -135,7 +134,7 @@ pub async fn comment(
 }
 
 /// Opens a work order.
-#[utoipa::path(post, path = "/api/alarms/{id}/work-order", params(("id" = Uuid, Path)), request_body = Order,
+#[utoipa::path(post, path = "/api/alarms/{id}/work-order", params(("id" = uuid::Uuid, Path)), request_body = Order,
     responses((status = 200, body = serde_json::Value)))]
 pub async fn open_work_order(
     State(app): State<Arc<App>>,
@@ -147,7 +146,7 @@ pub async fn open_work_order(
 }
 
 /// Marks a step of the procedure.
-#[utoipa::path(post, path = "/api/alarms/{id}/steps/{step}", params(("id" = Uuid, Path), ("step" = String, Path)),
+#[utoipa::path(post, path = "/api/alarms/{id}/steps/{step}", params(("id" = uuid::Uuid, Path), ("step" = String, Path)),
     request_body = Step, responses((status = 200, body = serde_json::Value)))]
 pub async fn step(
     State(app): State<Arc<App>>,

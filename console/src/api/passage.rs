@@ -14,7 +14,6 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
-use uuid::Uuid;
 
 /// Which passages to list.
 #[derive(Deserialize, IntoParams)]
@@ -80,7 +79,7 @@ pub async fn export(State(app): State<Arc<App>>, Ask(query): Ask<Query>) -> Resu
 }
 
 /// Answers the question of an unknown car: opens the lane's barrier or turns the car away.
-#[utoipa::path(post, path = "/api/passages/{id}/decision", params(("id" = Uuid, Path)), request_body = Decision,
+#[utoipa::path(post, path = "/api/passages/{id}/decision", params(("id" = uuid::Uuid, Path)), request_body = Decision,
     responses((status = 200, body = serde_json::Value)))]
 pub async fn decide(
     State(app): State<Arc<App>>,

@@ -10,12 +10,12 @@ use axum::extract::{Extension, Multipart, State};
 use axum::http::StatusCode;
 use gatehouse_actors::views::{CredentialView, PersonView};
 use gatehouse_actors::{CredentialInput, FaceInput, PersonInput};
+use gatehouse_core::access::CredentialKind;
 use gatehouse_core::id::{CredentialId, PersonId};
 use gatehouse_vision::enrol::{self, EnrolError};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
-use uuid::Uuid;
 
 /// Photographs that one enrolment may hold.
 const PHOTOS: usize = 5;
@@ -57,7 +57,7 @@ pub async fn list(
 }
 
 /// One person.
-#[utoipa::path(get, path = "/api/people/{id}", params(("id" = Uuid, Path)), responses((status = 200, body = serde_json::Value)))]
+#[utoipa::path(get, path = "/api/people/{id}", params(("id" = uuid::Uuid, Path)), responses((status = 200, body = serde_json::Value)))]
 pub async fn show(
     State(app): State<Arc<App>>,
     Extension(who): Extension<SignedIn>,
@@ -77,7 +77,7 @@ pub async fn create(
 }
 
 /// Changes a person.
-#[utoipa::path(put, path = "/api/people/{id}", params(("id" = Uuid, Path)), request_body = serde_json::Value,
+#[utoipa::path(put, path = "/api/people/{id}", params(("id" = uuid::Uuid, Path)), request_body = serde_json::Value,
     responses((status = 200, body = serde_json::Value)))]
 pub async fn update(
     State(app): State<Arc<App>>,
@@ -89,7 +89,7 @@ pub async fn update(
 }
 
 /// Removes a person with every credential, and destroys the key of their face.
-#[utoipa::path(delete, path = "/api/people/{id}", params(("id" = Uuid, Path)), responses((status = 204)))]
+#[utoipa::path(delete, path = "/api/people/{id}", params(("id" = uuid::Uuid, Path)), responses((status = 204)))]
 pub async fn delete(
     State(app): State<Arc<App>>,
     Extension(who): Extension<SignedIn>,
@@ -100,7 +100,7 @@ pub async fn delete(
 }
 
 /// Gives a person a card or a plate.
-#[utoipa::path(post, path = "/api/people/{id}/credentials", params(("id" = Uuid, Path)), request_body = serde_json::Value,
+#[utoipa::path(post, path = "/api/people/{id}/credentials", params(("id" = uuid::Uuid, Path)), request_body = serde_json::Value,
     responses((status = 201, body = serde_json::Value)))]
 pub async fn add_credential(
     State(app): State<Arc<App>>,
@@ -112,7 +112,7 @@ pub async fn add_credential(
 }
 
 /// Takes a credential away; doors refuse it from now on.
-#[utoipa::path(delete, path = "/api/credentials/{id}", params(("id" = Uuid, Path)), responses((status = 204)))]
+#[utoipa::path(delete, path = "/api/credentials/{id}", params(("id" = uuid::Uuid, Path)), responses((status = 204)))]
 pub async fn remove_credential(
     State(app): State<Arc<App>>,
     Extension(who): Extension<SignedIn>,
@@ -123,7 +123,7 @@ pub async fn remove_credential(
 }
 
 /// Gives back a credential that was taken away by mistake.
-#[utoipa::path(post, path = "/api/credentials/{id}/undo", params(("id" = Uuid, Path)), responses((status = 200, body = serde_json::Value)))]
+#[utoipa::path(post, path = "/api/credentials/{id}/undo", params(("id" = uuid::Uuid, Path)), responses((status = 200, body = serde_json::Value)))]
 pub async fn undo_credential(
     State(app): State<Arc<App>>,
     Extension(who): Extension<SignedIn>,
@@ -135,7 +135,7 @@ pub async fn undo_credential(
 /// Enrols a face from one to five photographs, with the person's consent.
 ///
 /// Multipart: `photo` (JPEG or PNG, repeated), `consent` = `yes`, `consent_text` as it was shown to the person.
-#[utoipa::path(post, path = "/api/people/{id}/face", params(("id" = Uuid, Path)), responses((status = 201, body = Enrolled)))]
+#[utoipa::path(post, path = "/api/people/{id}/face", params(("id" = uuid::Uuid, Path)), responses((status = 201, body = Enrolled)))]
 pub async fn add_face(
     State(app): State<Arc<App>>,
     Extension(who): Extension<SignedIn>,
@@ -174,7 +174,7 @@ pub async fn add_face(
 }
 
 /// Withdraws consent: destroys the person's templates and their key.
-#[utoipa::path(delete, path = "/api/people/{id}/face", params(("id" = Uuid, Path)), responses((status = 204)))]
+#[utoipa::path(delete, path = "/api/people/{id}/face", params(("id" = uuid::Uuid, Path)), responses((status = 204)))]
 pub async fn delete_face(
     State(app): State<Arc<App>>,
     Extension(who): Extension<SignedIn>,
@@ -187,7 +187,7 @@ pub async fn delete_face(
 /// Card numbers are shown whole only to those who may change them.
 fn masked(mut person: PersonView, who: &SignedIn) -> PersonView {
     if !who.role.may(Permission::PeopleWrite) {
-        for credential in person.credentials.iter_mut().filter(|credential| credential.kind == "card") {
+        for credential in person.credentials.iter_mut().filter(|credential| credential.kind == CredentialKind::Card) {
             let tail: String = credential.value.chars().rev().take(3).collect();
             credential.value = format!("•••{}", tail.chars().rev().collect::<String>());
         }

@@ -9,12 +9,11 @@ use axum::extract::{Extension, State};
 use axum::http::StatusCode;
 use gatehouse_actors::WorkOrderInput;
 use gatehouse_actors::views::WorkOrderView;
-use gatehouse_core::id::{DeviceId, WorkOrderId};
+use gatehouse_core::id::{DeviceId, PlaceId, WorkOrderId};
 use gatehouse_core::workorder::WorkOrderState;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
-use uuid::Uuid;
 
 /// Which orders to list.
 #[derive(Deserialize, IntoParams)]
@@ -41,8 +40,9 @@ pub struct NewOrder {
     /// At which device.
     #[schema(value_type = Option<String>)]
     pub device: Option<DeviceId>,
-    /// In which place, by key.
-    pub place: Option<String>,
+    /// In which place.
+    #[schema(value_type = Option<String>)]
+    pub place: Option<PlaceId>,
     /// 1 (at once) to 4.
     pub priority: u8,
 }
@@ -81,7 +81,7 @@ pub async fn create(
 }
 
 /// Moves an order.
-#[utoipa::path(post, path = "/api/work-orders/{id}/state", params(("id" = Uuid, Path)), request_body = Transition,
+#[utoipa::path(post, path = "/api/work-orders/{id}/state", params(("id" = uuid::Uuid, Path)), request_body = Transition,
     responses((status = 200, body = serde_json::Value)))]
 pub async fn transition(
     State(app): State<Arc<App>>,

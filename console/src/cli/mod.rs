@@ -47,7 +47,7 @@ enum Verb {
 }
 
 /// The data directory, on every command that has one.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub struct DataDir {
     /// The data directory [default: /var/lib/gatehouse for root, else ~/.local/share/gatehouse]
     #[arg(long, value_name = "DIR", env = "GATEHOUSE_DATA")]
