@@ -133,3 +133,32 @@ async fn the_audit_shows_an_edit_a_deletion_and_a_swap() {
     }
     assert!(staff::audit_verify(&site.pool).await.unwrap().intact());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn doors_go_on_while_the_database_is_away_and_nothing_of_it_is_lost() {
+    let mut site = Compound::start().await;
+    site.settle().await;
+    let admin = gatehouse_tests::database::another(&site.pool, "postgres").await;
+    let name: String = sqlx::query_scalar("select current_database()").fetch_one(&site.pool).await.unwrap();
+    // The name is of the harness's own making.
+    let allow = |on: bool| sqlx::AssertSqlSafe(format!("alter database {name} with allow_connections {on}"));
+    sqlx::query(allow(false)).execute(&admin).await.unwrap();
+    sqlx::query("select pg_terminate_backend(pid) from pg_stat_activity where datname = $1")
+        .bind(&name)
+        .execute(&admin)
+        .await
+        .unwrap();
+    let system = site.system.clone();
+    let read = Uplink::CardRead { device: id("door-1"), seq: Some(1), observed_at: None, card: "1001".into(), pin: None };
+    let offered = tokio::spawn(async move { system.intake().offer(read).await });
+    site.told("door-1").await;
+    site.until("the journal says it waits", |system| {
+        system.actors().into_iter().find(|actor| actor.key == "journal" && actor.state == "waiting")
+    })
+    .await;
+    assert!(!offered.is_finished(), "the read is not acknowledged before it is safe");
+    sqlx::query(allow(true)).execute(&admin).await.unwrap();
+    assert_eq!(offered.await.unwrap(), Ok(()));
+    site.settle().await;
+    assert_eq!(site.count("select count(*) from access_record where granted").await, 1);
+}

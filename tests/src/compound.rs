@@ -214,9 +214,11 @@ impl Compound {
                 if let Some(found) = look(&self.system) {
                     return found;
                 }
+                // Some figures (an actor's state) change without a word: looked at now and then too.
                 tokio::select! {
                     _ = self.changes.recv() => {}
                     _ = board.changed() => {}
+                    () = tokio::time::sleep(Duration::from_millis(20)) => {}
                 }
             }
         };

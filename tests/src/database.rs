@@ -17,6 +17,12 @@ pub async fn fresh() -> PgPool {
     PgPoolOptions::new().max_connections(CONNECTIONS).connect_with(options).await.expect("the test database connects")
 }
 
+/// A connection to another database of the same cluster.
+pub async fn another(pool: &PgPool, name: &str) -> PgPool {
+    let options = PgConnectOptions::clone(&pool.connect_options()).database(name);
+    PgPoolOptions::new().max_connections(1).connect_with(options).await.expect("the cluster answers")
+}
+
 async fn on_cluster(url: &str) -> PgConnectOptions {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     let options = PgConnectOptions::from_str(url).expect("GATEHOUSE_TEST_DATABASE_URL is a PostgreSQL URL");
