@@ -1,6 +1,6 @@
 -- The site as imported: one row, the definition whole. What runs is resolved from it.
 create table site (
-  only        boolean primary key default true check (only),
+  singleton   boolean primary key default true check (singleton),
   definition  jsonb not null,
   imported_at timestamptz not null
 );

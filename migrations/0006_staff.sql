@@ -19,7 +19,7 @@ create table session (
   address    text not null default '',
   agent      text not null default ''
 );
-create index session_user on session (app_user);
+create index session_of_user on session (app_user);
 
 -- One row per thing an operator did. Append-only; each row carries the hash of the one before it.
 create table audit (

@@ -90,6 +90,13 @@ impl Clock {
     }
 }
 
+/// An id for a moment, where no clock is at hand.
+pub(crate) fn uuid_at(now: Timestamp) -> Uuid {
+    let seconds = u64::try_from(now.as_second()).unwrap_or(0);
+    let nanos = u32::try_from(now.subsec_nanosecond()).unwrap_or(0);
+    Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanos))
+}
+
 /// The time zone of a site.
 pub fn zone(name: &str) -> Result<jiff::tz::TimeZone, jiff::Error> {
     jiff::tz::TimeZone::get(name)

@@ -328,9 +328,10 @@ impl Journal {
 fn is_refusal(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(error) => {
-            // Class 57: shutting down; 53: out of resources; 08: connection; 40: rolled back, try again.
+            // Classes 22 wrong data, 23 broken constraint, 42 no such table or column; all others pass (starting, stopping,
+            // full, read-only, not accepting connections).
             let code = error.code().unwrap_or_default();
-            !["57", "53", "08", "40"].iter().any(|class| code.starts_with(class))
+            ["22", "23", "42"].iter().any(|class| code.starts_with(class))
         }
         sqlx::Error::Encode(_)
         | sqlx::Error::Decode(_)

@@ -230,8 +230,9 @@ impl<M: Machine> Actor for Shell<M> {
         let mut earliest = None;
         match message {
             Message::Event(event) => {
-                running.depth.fetch_sub(1, Ordering::Relaxed);
                 self.take(running, &event);
+                // Last, so that an empty mailbox means that what followed is queued too.
+                running.depth.fetch_sub(1, Ordering::Release);
             }
             Message::Call { call, by, answer } => {
                 let now = self.shared.clock.now();

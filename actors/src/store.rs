@@ -102,7 +102,7 @@ pub async fn import(pool: &PgPool, site: &Site, now: Timestamp) -> Result<(), St
     sqlx::query(
         "insert into site (definition, imported_at)
          values ($1, $2)
-         on conflict (only) do update set definition = excluded.definition, imported_at = excluded.imported_at",
+         on conflict (singleton) do update set definition = excluded.definition, imported_at = excluded.imported_at",
     )
     .bind(Json(site))
     .bind(now.to_sqlx())

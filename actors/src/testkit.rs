@@ -52,6 +52,21 @@ impl System {
         }
     }
 
+    /// Waits until every actor runs, every mailbox is empty and everything that followed is committed.
+    pub async fn drill_settle(&self) {
+        let idle = || {
+            let actors = self.actors();
+            actors.iter().all(|actor| matches!(actor.state.as_str(), "running" | "quarantined") && actor.depth == 0)
+        };
+        loop {
+            self.shared().journal.flush().await;
+            if idle() {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+    }
+
     /// Stops everything at once, as a power cut would: nothing queued is written.
     pub fn drill_power_cut(&self) {
         self.cut();

@@ -1,8 +1,15 @@
 //! One binary for every whole-compound test: one module per story.
 
+mod alarm;
 mod authz;
 mod demo;
+mod door;
+mod faults;
+mod fire;
 mod garbage;
+mod gate;
 mod kill;
+mod presence;
+mod restart;
 mod sensor;
 mod tidy;

@@ -1,3 +1,5 @@
 //! What the whole-compound tests share.
 
+pub mod compound;
+pub mod database;
 pub mod product;

@@ -76,7 +76,7 @@ pub async fn user_create(
          on conflict (name) do nothing
          returning id, name, role, password_hash, enabled",
     )
-    .bind(Uuid::now_v7())
+    .bind(crate::clock::uuid_at(now))
     .bind(name)
     .bind(role)
     .bind(password_hash)

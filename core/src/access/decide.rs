@@ -2,9 +2,13 @@
 
 use super::{Credential, DenyReason, Holder, Level, Schedule, normal_card, normal_plate};
 use crate::id::{DeviceId, PersonId};
+use crate::recognition::plate::{Known, find_known};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
+
+/// How far a plate as read may be from a known one, in halves: one look-alike.
+const LOOK_ALIKE: u32 = 1;
 
 /// Credentials × levels × schedules, as of its making.
 #[derive(Clone, Debug)]
@@ -131,9 +135,16 @@ pub fn decide(snapshot: &Snapshot, door: DeviceId, presented: &Presented, now: T
 }
 
 impl Snapshot {
-    /// The credential of a plate as read.
+    /// The credential of a plate as read: the very text, or the one known plate that differs by a single look-alike.
     pub fn plate(&self, read: &str) -> Option<&Credential> {
-        self.plates.get(&normal_plate(read))
+        let read = normal_plate(read);
+        if let Some(credential) = self.plates.get(&read) {
+            return Some(credential);
+        }
+        match find_known(&read, self.plates.keys().map(String::as_str), LOOK_ALIKE) {
+            Known::Exact(plate) | Known::Near(plate, _) => self.plates.get(plate),
+            Known::Ambiguous | Known::Unknown => None,
+        }
     }
 }
 
@@ -188,6 +199,8 @@ mod tests {
         check(card("1001"), "door-1", "2025-05-05T09:00:00Z", Err(DenyReason::CredentialNotActive));
         check(card("9999"), "door-1", monday, Err(DenyReason::CredentialNotFound));
         check(Presented::Plate("粤b·12345".into()), "door-1", monday, Ok(()));
+        check(Presented::Plate("粤B1234S".into()), "door-1", monday, Ok(()));
+        check(Presented::Plate("粤B12346".into()), "door-1", monday, Err(DenyReason::CredentialNotFound));
         check(Presented::Person(PersonId::from_key("li")), "door-1", monday, Ok(()));
         check(Presented::Person(PersonId::from_key("wu")), "door-1", monday, Err(DenyReason::CredentialNotFound));
     }

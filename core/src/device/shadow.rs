@@ -635,11 +635,15 @@ impl<D: Device> Machine for Twin<D> {
     }
 
     fn restored(&mut self, cx: &Context<'_>) -> Vec<Effect> {
-        // Nobody listened while we were away: silence counts from now.
+        // Nobody listened while we were away: silence counts from now, and what no silence would tell is not known.
         if self.kept.heard_at.is_some() {
             self.kept.heard_at = Some(cx.wall);
         }
         let mut effects = self.tick(cx);
+        if self.spec.timeout_s.is_none() && matches!(self.kept.presence, Presence::Online | Presence::Stale) {
+            let origin = Origin { event: None, by: "system", why: "restart" };
+            effects.extend(self.heard(Presence::Unknown, cx.now, cx, &origin));
+        }
         if self.kept.device.held_by_fire() {
             // The release may have been decided but not sent: it is said again, once per restart.
             let again = EventId::from_key(&format!("{}@{}", self.spec.id, cx.wall));

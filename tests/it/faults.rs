@@ -1,0 +1,164 @@
+//! Retransmissions, strangers, parts that fail.
+
+use gatehouse_actors::testkit::Part;
+use gatehouse_actors::{EventQuery, FaceInput, Policy, staff};
+use gatehouse_core::alarm::AlarmKind;
+use gatehouse_core::device::link::{PresenceCause, Refused, Uplink};
+use gatehouse_core::id::PersonId;
+use gatehouse_tests::compound::{Compound, id};
+use std::time::Duration;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_read_sent_twice_counts_once_also_over_a_restart() {
+    let mut site = Compound::start().await;
+    let at = Some(site.now());
+    let read = |seq, observed_at| Uplink::CardRead {
+        device: id("door-1"),
+        seq: Some(seq),
+        observed_at,
+        card: "1001".into(),
+        pin: None,
+    };
+    site.say(read(7, at)).await.unwrap();
+    site.say(read(7, at)).await.unwrap();
+    site.say(read(8, None)).await.unwrap();
+    site.cut_and_restart().await;
+    site.say(read(7, at)).await.unwrap();
+    site.say(read(8, None)).await.unwrap();
+    site.settle().await;
+    assert_eq!(site.count("select count(*) from access_record").await, 2);
+    // A reader without a clock counts from 1 again after its own restart: minutes later the same number is a new read.
+    site.advance(600);
+    site.say(read(8, None)).await.unwrap();
+    site.settle().await;
+    assert_eq!(site.count("select count(*) from access_record").await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stranger_is_refused_and_counted() {
+    let site = Compound::start().await;
+    let stranger = Uplink::Presence { device: id("nobody"), online: true, cause: PresenceCause::Birth };
+    assert_eq!(site.say(stranger).await, Err(Refused::UnknownDevice(id("nobody"))));
+    site.system.intake().undecodable("mqtt", "not JSON");
+    let health = site.system.ingress();
+    assert_eq!(health[0].refused, 1);
+    let mqtt = health.iter().find(|source| source.source == "mqtt").unwrap();
+    assert_eq!((mqtt.undecodable, mqtt.last_error.as_str()), (1, "not JSON"));
+    site.system.stop().await;
+    let late = Uplink::Presence { device: id("door-1"), online: true, cause: PresenceCause::Birth };
+    assert_eq!(site.say(late).await, Err(Refused::Stopping));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_fails_again_and_again_is_quarantined_with_an_alarm_and_the_rest_goes_on() {
+    let policy = Policy {
+        intensity: 3,
+        backoff_min: Duration::from_millis(1),
+        backoff_max: Duration::from_millis(2),
+        ..Policy::default()
+    };
+    let mut site = Compound::start_with(policy).await;
+    for _ in 0..4 {
+        site.settle().await;
+        site.system.drill_panic(Part::Device(id("door-2")));
+        let failures = site.count("select count(*) from event_log where code in ('actor.restarted', 'actor.quarantined')").await;
+        site.until("the failure is told", |system| {
+            let health = system.actors().into_iter().find(|actor| actor.key == "door-2")?;
+            (i64::from(health.restarts) > failures || health.state == "quarantined").then_some(())
+        })
+        .await;
+    }
+    let alarm = site.alarm("door-2", AlarmKind::ActorQuarantined, |_| true).await;
+    assert_eq!(alarm.title["actor"], "door-2");
+    site.card("door-1", "1001", 1).await;
+    site.told("door-1").await;
+    let events = site.system.events(EventQuery { limit: 100, code: "actor.quarantined".into(), ..Default::default() });
+    assert_eq!(events.await.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_face_needs_its_consent_and_is_gone_when_it_is_withdrawn() {
+    let site = Compound::start().await;
+    let li = PersonId::from_key("li");
+    let mut input = FaceInput {
+        templates: vec![vec![0.1, 0.2, 0.3], vec![0.4, 0.5, 0.6]],
+        model: "fr_feature".into(),
+        consent_text: "ok".into(),
+        channel: "signed at the desk".into(),
+    };
+    assert_eq!(site.system.face_add(li, input.clone(), "wang").await.unwrap_err().code(), "consent_missing");
+    input.consent_text = "I agree that my face opens the doors of building 1.".into();
+    let changed = site.system.gallery_changed();
+    assert_eq!(site.system.face_add(li, input.clone(), "wang").await.unwrap(), 2);
+    assert!(changed.has_changed().unwrap());
+    let gallery = site.system.gallery().await.unwrap();
+    assert_eq!(gallery.faces[1].template, input.templates[1]);
+    let person = site.system.person(li).await.unwrap();
+    assert!(person.face.enrolled && person.face.consent_at.is_some());
+    let plain = 0.2_f32.to_le_bytes();
+    let sealed: Vec<Vec<u8>> = sqlx::query_scalar("select sealed from face_template").fetch_all(&site.pool).await.unwrap();
+    assert!(sealed.iter().all(|bytes| !bytes.windows(4).any(|window| window == plain)));
+    site.system.face_delete(li, "wang").await.unwrap();
+    assert!(site.system.gallery().await.unwrap().faces.is_empty());
+    assert_eq!(site.count("select count(*) from face_template").await, 0);
+    assert_eq!(site.count("select count(*) from consent where withdrawn_at is not null").await, 1);
+    site.system.person_delete(li, "wang").await.unwrap();
+    assert!(site.system.people("", 10).await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_audit_shows_an_edit_a_deletion_and_a_swap() {
+    let site = Compound::start().await;
+    let entry = |n: i32| staff::AuditEntry {
+        at: site.now(),
+        by: "wang".into(),
+        action: "POST /api/alarms".into(),
+        target: n.to_string(),
+        outcome: "200".into(),
+        address: "127.0.0.1".into(),
+    };
+    for n in 0..20 {
+        staff::audit(&site.pool, entry(n)).await.unwrap();
+    }
+    assert_eq!(staff::audit_verify(&site.pool).await.unwrap(), staff::AuditCheck { rows: 20, broken_at: None });
+    for (harm, heal, at) in [
+        ("update audit set target = 'x' where id = 5", "update audit set target = '4' where id = 5", 5),
+        ("update audit set id = 1000 where id = 9", "update audit set id = 9 where id = 1000", 10),
+        ("update audit set hash = set_byte(hash, 3, get_byte(hash, 3) # 1) where id = 12",
+         "update audit set hash = set_byte(hash, 3, get_byte(hash, 3) # 1) where id = 12", 12),
+    ] {
+        sqlx::query(harm).execute(&site.pool).await.unwrap();
+        assert_eq!(staff::audit_verify(&site.pool).await.unwrap().broken_at, Some(at), "{harm}");
+        sqlx::query(heal).execute(&site.pool).await.unwrap();
+    }
+    assert!(staff::audit_verify(&site.pool).await.unwrap().intact());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn doors_go_on_while_the_database_is_away_and_nothing_of_it_is_lost() {
+    let mut site = Compound::start().await;
+    site.settle().await;
+    let admin = gatehouse_tests::database::another(&site.pool, "postgres").await;
+    let name: String = sqlx::query_scalar("select current_database()").fetch_one(&site.pool).await.unwrap();
+    // The name is of the harness's own making.
+    let allow = |on: bool| sqlx::AssertSqlSafe(format!("alter database {name} with allow_connections {on}"));
+    sqlx::query(allow(false)).execute(&admin).await.unwrap();
+    sqlx::query("select pg_terminate_backend(pid) from pg_stat_activity where datname = $1")
+        .bind(&name)
+        .execute(&admin)
+        .await
+        .unwrap();
+    let system = site.system.clone();
+    let read = Uplink::CardRead { device: id("door-1"), seq: Some(1), observed_at: None, card: "1001".into(), pin: None };
+    let offered = tokio::spawn(async move { system.intake().offer(read).await });
+    site.told("door-1").await;
+    site.until("the journal says it waits", |system| {
+        system.actors().into_iter().find(|actor| actor.key == "journal" && actor.state == "waiting")
+    })
+    .await;
+    assert!(!offered.is_finished(), "the read is not acknowledged before it is safe");
+    sqlx::query(allow(true)).execute(&admin).await.unwrap();
+    assert_eq!(offered.await.unwrap(), Ok(()));
+    site.settle().await;
+    assert_eq!(site.count("select count(*) from access_record where granted").await, 1);
+}
