@@ -421,14 +421,19 @@ function feed(ws) {
   ws.on('close', () => { clearInterval(beat); for (const [t, e] of mine) t.subs.delete(e); });
 }
 // Life goes on: readings move, lifts travel, health every five seconds.
+const rate = Number(process.env.MOCK_RATE ?? 8); // changes of devices a second
 const life = setInterval(() => {
-  for (const d of devices) {
-    if (rnd() > 0.08 || d.presence !== 'online') continue;
+  const moved = [];
+  for (let n = 0; n < rate / 20; n++) {
+    if (rate < 20 && rnd() > rate / 20) continue;
+    const d = devices[Math.floor(rnd() * devices.length)];
+    if (d.presence !== 'online') continue;
     for (const p of Object.values(d.points)) if (typeof p.value === 'number' && p.unit && p.unit !== '%') Object.assign(p, { value: Math.max(0, p.value * (1 + (rnd() - 0.5) * 0.02)), at: now() });
     if (d.kind === 'elevator' && ['idle', 'moving'].includes(d.state)) { d.points.floor.value = 1 + Math.floor(rnd() * 18); d.state = rnd() > 0.5 ? 'moving' : 'idle'; }
-    changed.device(d);
+    moved.push(d);
   }
-}, 500);
+  if (moved.length) publish('devices', 'delta', { u: moved });
+}, 50);
 const vitals = setInterval(() => { const t = topics.health; t.seq++; for (const { ws, id: sub } of t.subs) ws.send(JSON.stringify({ t: 'snap', id: sub, seq: t.seq, data: health() })); }, 5000);
 
 const port = Number(process.argv[2] ?? 0);
