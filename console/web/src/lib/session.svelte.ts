@@ -48,7 +48,6 @@ class SessionState {
     this.current = session;
     this.phase = 'in';
     this.expired = false;
-    document.title = `${session.site.name} · Gatehouse`;
     live.start(() => this.lost());
     clearInterval(this.watch);
     // A refused WebSocket does not say why: while the feed is down, ask whether the session still stands.
