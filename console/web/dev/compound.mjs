@@ -119,10 +119,10 @@ export const levels = [
 
 export const stories = [
   ['fire', 'Fire on floor 12', '12 层起火', 'Smoke, then a confirmed alarm: doors release, lifts recall, the camera comes up.', '烟感报警并确认：门禁释放、电梯迫降、摄像机弹出。', 40],
-  ['known_car', 'A resident drives in', '业主开车入园', 'The plate is read and the barrier opens.', '识别车牌，道闸抬起。', 12],
-  ['unknown_car', 'An unknown car', '陌生车辆', 'The plate is not registered: the guard decides.', '车牌未登记，由保安决定。', 12],
-  ['forced_door', 'A door is forced', '强行开门', 'A door opens with no grant.', '无授权开门。', 10],
-  ['trapped', 'Passenger trapped', '电梯困人', 'Lift 1 stops between floors.', '1 号梯停在层间。', 20],
+  ['car_known', 'A resident drives in', '业主开车入园', 'The plate is read and the barrier opens.', '识别车牌，道闸抬起。', 12],
+  ['car_unknown', 'An unknown car', '陌生车辆', 'The plate is not registered: the guard decides.', '车牌未登记，由保安决定。', 12],
+  ['door_forced', 'A door is forced', '强行开门', 'A door opens with no grant.', '无授权开门。', 10],
+  ['lift_trapped', 'Passenger trapped', '电梯困人', 'Lift 1 stops between floors.', '1 号梯停在层间。', 20],
   ['flood', 'Alarm flood', '报警潮', 'Fourteen alarms in a few seconds.', '几秒内十四条报警。', 8],
   ['resident_face', 'A resident at the door', '业主刷脸开门', 'The face is recognised and the door opens.', '人脸识别后开门。', 10],
 ].map(([key, name, name_zh, about, about_zh, seconds]) => ({ key, name, name_zh, about, about_zh, seconds }));

@@ -78,7 +78,7 @@ function raise(type, priority, device, extra = {}) {
   device.severity = device.severity ? Math.min(device.severity, priority) : priority;
   changed.alarm(a);
   changed.device(device);
-  event('alarm_raised', device, { type }, 'system', a.raised_at);
+  event('alarm.moved', device, { kind: type, what: 'raised', priority }, 'system', a.raised_at);
   setTimeout(() => { for (const c of details.get(a.id)?.clips ?? []) c.ready = true; }, 4000).unref();
   return a;
 }
@@ -113,7 +113,7 @@ function state(device, next) {
   device.state = next;
   device.since = now();
   changed.device(device);
-  event('state_changed', device, { state: next });
+  event('device.state', device, { kind: device.kind, class: '', from: '', to: next });
 }
 
 // ---- stories
@@ -124,20 +124,21 @@ const play = {
     setTimeout(() => {
       const a = raise('fire', 1, D.fire, { title: { ...name(D.fire), place: 'Floor 12', value: 'zone 12-3' }, place: D['ha-smoke-12'].place });
       state(D.fire, 'alarm');
-      for (const k of ['door-b1', 'door-b1-12', 'door-b2']) { state(D[k], 'released'); event('door_released', D[k]); }
+      for (const k of ['door-b1', 'door-b1-12', 'door-b2']) state(D[k], 'released');
       for (const k of ['lift-1', 'lift-2']) state(D[k], 'recalled');
+      event('fire.release', null, { active: true, doors: 3, elevators: 2 });
       const o = order({ type: 'fire', priority: 1, device: D.fire.id, place: a.place, alarm: a.id, title: { ...name(D.fire) }, assignee: 'sun' });
       a.work_order = o.id;
       changed.alarm(a);
     }, 700);
   },
-  known_car: () => passage('京A12345', 'blue', '李静', 'opened'),
-  unknown_car: () => { passage('苏E90K17', 'blue', null, 'asked'); raise('unknown_plate', 4, D['gate-in']); },
-  forced_door: () => { state(D['door-pump'], 'forced_open'); raise('door_forced', 2, D['door-pump']); },
-  trapped: () => { state(D['lift-1'], 'trapped'); raise('lift_trapped', 1, D['lift-1']); },
+  car_known: () => passage('京A12345', 'blue', '李静', 'opened'),
+  car_unknown: () => { passage('苏E90K17', 'blue', null, 'asked'); raise('unknown_plate', 4, D['gate-in']); },
+  door_forced: () => { state(D['door-pump'], 'forced_open'); raise('door_forced', 2, D['door-pump']); },
+  lift_trapped: () => { state(D['lift-1'], 'trapped'); raise('lift_trapped', 1, D['lift-1']); },
   resident_face: () => { record(D['door-b1'], people[0], 'face', true); state(D['door-b1'], 'unlocked'); setTimeout(() => state(D['door-b1'], 'secured'), 5000); },
   flood() {
-    devices.filter((d) => d.key.startsWith('env-')).slice(0, 14).forEach((d, n) => setTimeout(() => raise(n % 5 ? 'device_offline' : 'low_battery', n % 5 ? 3 : 4, d), n * 60));
+    devices.filter((d) => d.key.startsWith('env-')).slice(0, 14).forEach((d, n) => setTimeout(() => raise(n % 5 ? 'device_offline' : 'limit', n % 5 ? 3 : 4, d), n * 60));
   },
 };
 
@@ -146,16 +147,16 @@ function history() {
   for (let n = 40; n > 0; n--) {
     const d = devices[Math.floor(rnd() * devices.length)];
     const at = ago(n * 47);
-    if (d.kind === 'door') event('door_opened', d, {}, 'system', at);
-    else if (d.kind === 'barrier') event('barrier_opened', d, {}, 'system', at);
-    else if (d.kind === 'elevator') event('state_changed', d, { state: n % 2 ? 'moving' : 'idle' }, 'system', at);
-    else event('presence_changed', d, { presence: 'online' }, 'system', at);
+    if (d.kind === 'door') event('access.granted', d, { name: people[n % 5].name, via: n % 3 ? 'card' : 'face' }, 'system', at);
+    else if (d.kind === 'barrier') event('plate.read', d, { text: '京A12345', confidence: 0.97, colour: 'blue' }, 'system', at);
+    else if (d.kind === 'elevator') event('device.state', d, { to: n % 2 ? 'moving' : 'idle' }, 'system', at);
+    else event('device.presence', d, { from: 'stale', to: 'online' }, 'system', at);
   }
   const cars = [['京A12345', 'blue', '李静', 'opened'], ['沪AD12345', 'green', '陈思远', 'opened'], ['粤B6688X', 'blue', '周晓彤', 'opened_by_guard'], ['鲁F3Z881', 'yellow', null, 'refused'], ['', 'unknown', null, 'unread'], ['京N8Q7K2', 'blue', '王建国', 'opened']];
   for (let n = 24; n > 0; n--) { const [p, c, k, d] = cars[n % cars.length]; passage(p, c, k, d, ago(n * 340), n % 3 ? 'in' : 'out'); }
   for (let n = 60; n > 0; n--) {
     const who = n % 7 ? people[n % people.length] : null;
-    record(D[n % 3 ? 'door-b1' : 'door-b2'], who, n % 3 ? 'card' : 'face', !!who && n % 11 !== 0, who ? (n % 11 ? '' : 'outside_schedule') : n % 3 ? 'unknown_card' : 'stranger', ago(n * 211));
+    record(D[n % 3 ? 'door-b1' : 'door-b2'], who, n % 3 ? 'card' : 'face', !!who && n % 11 !== 0, who ? (n % 11 ? '' : 'NotPermittedAtThisTime') : n % 3 ? 'CredentialNotFound' : 'Unauthorized', ago(n * 211));
   }
   const old = raise('door_held', 3, D['door-b2'], { raised_at: ago(1460), acked: true, acked_by: 'zhao', acked_at: ago(1400), letter: 'C' });
   const off = raise('device_offline', 4, D['meter-w2'], { raised_at: ago(5400) });
@@ -168,7 +169,7 @@ function history() {
   order({ title: { zh: '更换 2 号楼门禁读卡器', en: 'Replace the reader at building 2' }, state: 'in_progress', priority: 3, device: D['door-b2'].id, assignee: 'old-engineer', at: ago(9000), notes: [{ at: ago(8000), by: 'zhao', text: '配件已到' }] });
   order({ type: 'leak', state: 'accepted', priority: 2, device: D['ha-leak-pump'].id, alarm: leak.id, assignee: 'sun', at: ago(3900), due_at: ago(600) });
   order({ title: { zh: '清洁南门摄像机镜头', en: 'Clean the gate camera' }, state: 'done', priority: 4, device: D['cam-gate-in'].id, assignee: 'sun', at: ago(90000), done_at: ago(70000) });
-  audit = [['sign_in', 'session', 'ok'], ['alarm.ack', 'alarm', 'ok'], ['device.command', 'door-b1 unlock', 'executed'], ['user.update', 'old-engineer', 'ok'], ['sign_in', 'session', 'bad_credentials']].map(([action, target, outcome], n) => ({ id: id(), at: ago(n * 700 + 30), by: n === 4 ? 'guest' : 'admin', action, target, outcome, address: '127.0.0.1' }));
+  audit = [['POST /api/session', '', '200'], ['POST /api/alarms/{id}/ack', '', '200'], ['POST /api/devices/{id}/commands', 'door-b1', '202'], ['PUT /api/users/{id}', 'old-engineer', '200'], ['POST /api/session', '', 'bad_credentials']].map(([action, target, outcome], n) => ({ id: id(), at: ago(n * 700 + 30), by: n === 4 ? 'guest' : 'admin', action, target, outcome, address: '127.0.0.1' }));
 }
 history();
 
@@ -193,7 +194,7 @@ function health() {
 // ---- HTTP
 const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };
 const CSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; connect-src 'self'; worker-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
-const session = () => ({ user: { id: users[0].id, name: 'admin', role: 'admin' }, site: { name: '雪松苑', zone: 'Asia/Shanghai', demo: true }, permissions: ['*', 'demo.play', 'people.secret'], version: '0.1.0', epoch: EPOCH });
+const session = () => ({ user: { id: users[0].id, name: 'admin', role: 'admin' }, site: { name: 'Cedar Court', name_zh: '雪松苑', zone: 'Asia/Shanghai', demo: true }, permissions: ['device.read', 'device.command', 'video.read', 'alarm.read', 'alarm.handle', 'access.read', 'access.decide', 'people.read', 'people.write', 'work_order.read', 'work_order.write', 'health.read', 'demo.play', 'user.manage', 'audit.read'], version: '0.1.0', epoch: EPOCH });
 const fail = (status, code, message = code) => ({ status, body: { error: { code, message } } });
 const picture = (text, sub = '') => `<svg xmlns="http://www.w3.org/2000/svg" width="640" height="360"><defs><linearGradient id="g" x2="0" y2="1"><stop stop-color="#48525c"/><stop offset="1" stop-color="#1d2329"/></linearGradient></defs><rect width="640" height="360" fill="url(#g)"/><path d="M0 300L220 150h200l220 150z" fill="#2d343b"/><rect x="200" y="150" width="240" height="110" rx="22" fill="#11161b"/><rect x="255" y="210" width="130" height="36" rx="4" fill="#1d4fa3" stroke="#fff"/><text x="320" y="235" fill="#fff" font-family="sans-serif" font-size="20" text-anchor="middle">${text}</text><text x="14" y="26" fill="#dfe5ea" font-family="monospace" font-size="15">${sub || now().slice(0, 19)}</text></svg>`;
 const csv = (rows) => rows.map((r) => Object.values(r).map((v) => JSON.stringify(v ?? '')).join(',')).join('\n');
@@ -219,7 +220,7 @@ function route(method, path, q, body) {
       changed.command({ ...c });
       setTimeout(() => to('sent'), 250);
       const after = { unlock: 'unlocked', lock: 'secured', release: 'released', restore: 'secured', open: 'up', close: 'down', recall: 'recalled', resume: 'idle', silence: 'normal', reset: 'normal', arm: 'armed', disarm: 'disarmed' }[body.verb];
-      setTimeout(() => { if (d.key === 'door-pump') to('failed', 'timeout'); else { to('executed'); state(d, after); event('command_executed', d, { verb: body.verb }, 'admin'); if (body.verb === 'unlock') setTimeout(() => state(d, 'secured'), 5000); } }, 900);
+      setTimeout(() => { if (d.key === 'door-pump') to('timed_out', 'no_answer'); else { to('executed'); state(d, after); event('command.state', d, { verb: body.verb, state: 'executed', reason: '' }, 'admin'); if (body.verb === 'unlock') setTimeout(() => state(d, 'secured'), 5000); } }, 900);
       return { status: 202, body: { ...c } };
     }
     case 'GET commands': return key ? commands.get(key) ?? fail(404, 'not_found') : { commands: [...commands.values()].filter((c) => !q.get('device') || c.device === q.get('device')).reverse().slice(0, limit) };
@@ -235,17 +236,17 @@ function route(method, path, q, body) {
         if (a.acked) return fail(409, 'already_acknowledged');
         Object.assign(a, { acked: true, acked_by: 'admin', acked_at: now() });
         note(a, 'acknowledged', 'admin', { comment: body.comment ?? '' });
-        event('alarm_acknowledged', D.fire && devices.find((d) => d.id === a.device), { type: a.type }, 'admin');
+        event('alarm.moved', devices.find((d) => d.id === a.device), { kind: a.type, what: 'acknowledged' }, 'admin');
       } else if (verb === 'shelve') {
         Object.assign(a, { shelved_until: ago(-60 * body.minutes), shelve_reason: body.reason });
         note(a, 'shelved', 'admin', { minutes: body.minutes, reason: body.reason });
       } else if (verb === 'unshelve') { a.shelved_until = null; note(a, 'unshelved', 'admin'); }
-      else if (verb === 'comment') note(a, 'commented', 'admin', { text: body.text });
+      else if (verb === 'comment') note(a, 'commented', 'admin', { comment: body.text });
       else if (verb === 'work-order') {
         const d = devices.find((x) => x.id === a.device);
         const o = order({ type: a.type, priority: a.priority, device: a.device, place: a.place, alarm: a.id, title: d ? name(d) : {} });
         a.work_order = o.id;
-        note(a, 'work_order_opened', 'admin', { number: o.number });
+        event('work_order.moved', d, { state: 'pending' }, 'admin');
       } else if (verb === 'steps') {
         const done = details.get(a.id).steps_done.filter((s) => s.step !== sub);
         if (body.done) done.push({ step: sub, by: 'admin', at: now() });
@@ -350,10 +351,12 @@ const server = createServer((req, res) => {
       sessions.add(s);
       return json(200, session(), { 'Set-Cookie': `gh=${s}; HttpOnly; SameSite=Strict; Path=/` });
     }
-    if (url.pathname === '/api/mock/expire') { sessions.clear(); for (const c of wss.clients) c.close(4401); return json(204); }
-    if (!sessions.has(cookie)) return json(401, fail(401, 'unauthorised').body);
-    if (req.method === 'DELETE' && url.pathname === '/api/session') sessions.delete(cookie);
-    if (url.pathname.startsWith('/api/alarms/') && url.pathname.endsWith('.jpg')) return send(200, 'image/svg+xml', picture('', 'alarm'));
+    if (url.pathname === '/api/mock/expire') { sessions.clear(); for (const c of wss.clients) c.close(1008); return json(204); }
+    if (!sessions.has(cookie)) return json(401, fail(401, 'signed_out').body);
+    if (req.method === 'DELETE' && url.pathname === '/api/session') {
+      sessions.delete(cookie);
+      for (const c of wss.clients) if (c.cookie === cookie) c.close(1008);
+    }
     if (req.method !== 'GET' && !req.headers['idempotency-key']) return json(400, fail(400, 'bad_request', 'Idempotency-Key missing').body);
     let out;
     try {
@@ -383,7 +386,11 @@ const stream = new Stream();
 server.on('upgrade', (req, socket, head) => {
   const cookie = /gh=([\w-]+)/.exec(req.headers.cookie ?? '')?.[1];
   if (!sessions.has(cookie)) return socket.end('HTTP/1.1 401 Unauthorized\r\nConnection: close\r\n\r\n');
-  wss.handleUpgrade(req, socket, head, (ws) => (req.url.startsWith('/ws/video/') ? stream.serve(ws, req.url.slice(10)) : feed(ws)));
+  wss.handleUpgrade(req, socket, head, (ws) => {
+    ws.cookie = cookie;
+    if (req.url.startsWith('/ws/video/')) stream.serve(ws, req.url.slice(10));
+    else feed(ws);
+  });
 });
 function snapshot(topic) {
   if (topic === 'devices') return { devices };
@@ -414,14 +421,19 @@ function feed(ws) {
   ws.on('close', () => { clearInterval(beat); for (const [t, e] of mine) t.subs.delete(e); });
 }
 // Life goes on: readings move, lifts travel, health every five seconds.
+const rate = Number(process.env.MOCK_RATE ?? 8); // changes of devices a second
 const life = setInterval(() => {
-  for (const d of devices) {
-    if (rnd() > 0.08 || d.presence !== 'online') continue;
+  const moved = [];
+  for (let n = 0; n < rate / 20; n++) {
+    if (rate < 20 && rnd() > rate / 20) continue;
+    const d = devices[Math.floor(rnd() * devices.length)];
+    if (d.presence !== 'online') continue;
     for (const p of Object.values(d.points)) if (typeof p.value === 'number' && p.unit && p.unit !== '%') Object.assign(p, { value: Math.max(0, p.value * (1 + (rnd() - 0.5) * 0.02)), at: now() });
     if (d.kind === 'elevator' && ['idle', 'moving'].includes(d.state)) { d.points.floor.value = 1 + Math.floor(rnd() * 18); d.state = rnd() > 0.5 ? 'moving' : 'idle'; }
-    changed.device(d);
+    moved.push(d);
   }
-}, 500);
+  if (moved.length) publish('devices', 'delta', { u: moved });
+}, 50);
 const vitals = setInterval(() => { const t = topics.health; t.seq++; for (const { ws, id: sub } of t.subs) ws.send(JSON.stringify({ t: 'snap', id: sub, seq: t.seq, data: health() })); }, 5000);
 
 const port = Number(process.argv[2] ?? 0);

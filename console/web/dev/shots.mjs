@@ -17,7 +17,7 @@ try {
   if (story) {
     await play(page, story);
     await page.waitForTimeout(1500);
-    if (story === 'fire' || story === 'trapped') {
+    if (story === 'fire' || story === 'lift_trapped') {
       const { alarms } = await call(page, 'GET', '/api/alarms?state=open');
       const first = alarms.filter((a) => !a.acked).sort((a, b) => a.priority - b.priority)[0];
       await page.evaluate((id) => (location.hash = `#/desk?alarm=${id}`), first.id);

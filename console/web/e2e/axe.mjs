@@ -73,7 +73,7 @@ if (process.argv[1]?.endsWith('axe.mjs')) {
   try {
     if (server.mock) {
       const page = await signIn(browser, server);
-      for (const story of ['fire', 'unknown_car', 'forced_door']) await play(page, story);
+      for (const story of ['fire', 'car_unknown', 'door_forced']) await play(page, story);
       await page.waitForTimeout(1_500);
       await page.context().close();
     }

@@ -12,24 +12,26 @@ export interface Page {
   letter: string;
   load: () => Promise<{ default: Component }>;
   shown?: (session: Session) => boolean;
+  /** The permission without which there is nothing to see. */
+  needs?: string;
 }
 
 export const pages: Page[] = [
   { key: 'desk', title: 'nav.desk', icon: 'desk', letter: 'o', load: () => import('./apps/ops/desk/DeskPage.svelte') },
   { key: 'devices', title: 'nav.devices', icon: 'devices', letter: 'd', load: () => import('./apps/ops/devices/DevicesPage.svelte') },
   { key: 'events', title: 'nav.events', icon: 'events', letter: 'e', load: () => import('./apps/ops/events/EventsPage.svelte') },
-  { key: 'passages', title: 'nav.passages', icon: 'passages', letter: 'p', load: () => import('./apps/ops/passages/PassagesPage.svelte') },
-  { key: 'access', title: 'nav.access', icon: 'access', letter: 'a', load: () => import('./apps/ops/access/AccessPage.svelte') },
-  { key: 'people', title: 'nav.people', icon: 'people', letter: 'r', load: () => import('./apps/ops/people/PeoplePage.svelte') },
-  { key: 'orders', title: 'nav.orders', icon: 'orders', letter: 'w', load: () => import('./apps/ops/orders/OrdersPage.svelte') },
-  { key: 'health', title: 'nav.health', icon: 'health', letter: 'h', load: () => import('./apps/ops/health/HealthPage.svelte') },
+  { key: 'passages', needs: 'access.read', title: 'nav.passages', icon: 'passages', letter: 'p', load: () => import('./apps/ops/passages/PassagesPage.svelte') },
+  { key: 'access', needs: 'access.read', title: 'nav.access', icon: 'access', letter: 'a', load: () => import('./apps/ops/access/AccessPage.svelte') },
+  { key: 'people', needs: 'people.read', title: 'nav.people', icon: 'people', letter: 'r', load: () => import('./apps/ops/people/PeoplePage.svelte') },
+  { key: 'orders', needs: 'work_order.read', title: 'nav.orders', icon: 'orders', letter: 'w', load: () => import('./apps/ops/orders/OrdersPage.svelte') },
+  { key: 'health', needs: 'health.read', title: 'nav.health', icon: 'health', letter: 'h', load: () => import('./apps/ops/health/HealthPage.svelte') },
   {
     key: 'demo', title: 'nav.demo', icon: 'demo', letter: 'm', load: () => import('./apps/ops/demo/DemoPage.svelte'),
-    shown: (s) => s.site.demo,
+    shown: (s) => s.site.demo, needs: 'demo.play',
   },
   {
     key: 'users', title: 'nav.users', icon: 'users', letter: 'u', load: () => import('./apps/ops/users/UsersPage.svelte'),
-    shown: (s) => s.user.role === 'admin',
+    needs: 'user.manage',
   },
 ];
 

@@ -30,6 +30,7 @@ function rig() {
   const sockets: FakeSocket[] = [];
   let status!: FeedStatus;
   let unauthorised = 0;
+  let renewed = 0;
   const feed = new Feed({
     url: 'ws://test/ws',
     open: () => {
@@ -45,6 +46,7 @@ function rig() {
     },
     cancel: (h) => (timers = timers.filter((t) => t.handle !== (h as unknown as number))),
     unauthorised: () => unauthorised++,
+    renewed: () => renewed++,
   });
   feed.onStatus((s) => (status = { ...s }));
   /** Moves the clock, running what falls due on the way. */
@@ -67,8 +69,8 @@ function rig() {
       ev: (d) => log.push(['ev', d]),
       reset: () => log.push(['reset']),
     });
-  const hello = (epoch = 'e1') => sockets.at(-1)!.says({ t: 'hello', proto: 1, build: 'b', epoch, user: 'u', hb: 5 });
-  return { feed, sockets, pass, log, follow, hello, status: () => status, socket: () => sockets.at(-1)!, unauthorised: () => unauthorised, time: () => now };
+  const hello = (epoch = 'e1', build = 'b') => sockets.at(-1)!.says({ t: 'hello', proto: 1, build, epoch, user: 'u', hb: 5 });
+  return { feed, sockets, pass, log, follow, hello, status: () => status, socket: () => sockets.at(-1)!, unauthorised: () => unauthorised, renewed: () => renewed, time: () => now };
 }
 
 describe('the live feed', () => {
@@ -148,6 +150,20 @@ describe('the live feed', () => {
     expect(r.socket().sent).toEqual([{ t: 'sub', id: 1, topic: 'events' }]);
     r.socket().says({ t: 'ev', id: 1, seq: 1, data: 'new' });
     expect(r.log.at(-1)).toEqual(['ev', 'new']);
+  });
+
+  it('says when the server came back as another build', () => {
+    const r = rig();
+    r.feed.start();
+    r.hello('e1', '0.1.0');
+    r.socket().breaks();
+    r.pass(1_000);
+    r.hello('e2', '0.1.0');
+    expect(r.renewed()).toBe(0);
+    r.socket().breaks();
+    r.pass(1_000);
+    r.hello('e3', '0.2.0');
+    expect(r.renewed()).toBe(1);
   });
 
   it('is stale after one missed heartbeat and drops a line that is dead', () => {

@@ -39,7 +39,6 @@ export const api = {
       http.post<AlarmDetail>(`/api/alarms/${part(id)}/work-order`, title ? { title } : {}),
     step: (id: string, step: string, done: boolean) =>
       http.post<AlarmDetail>(`/api/alarms/${part(id)}/steps/${part(step)}`, { done }),
-    picture: (id: string, camera: string) => `/api/alarms/${part(id)}/cameras/${part(camera)}.jpg`,
   },
   events: {
     list: (filter: Filter, signal?: AbortSignal) =>

@@ -14,7 +14,7 @@ export interface ApiErrorBody {
 // ---- session
 export interface Session {
   user: { id: string; name: string; role: string };
-  site: { name: string; zone: string; demo: boolean };
+  site: { name: string; name_zh?: string; zone: string; demo: boolean };
   permissions: string[];
   version: string;
   epoch: string;
@@ -52,6 +52,8 @@ export interface Device {
   id: string;
   key: string;
   kind: Kind;
+  /** What a sensor, meter or camera is for: `smoke`, `water`, `gate`, …; empty where the kind says all. */
+  class?: string;
   name: string;
   name_zh: string;
   place: string;
@@ -117,6 +119,7 @@ export interface Alarm {
   cameras: string[];
   work_order: string | null;
   source: string;
+  closed_at?: string | null;
 }
 export interface TimelineRow {
   at: string;
@@ -130,6 +133,8 @@ export interface Clip {
   to: string;
   ready: boolean;
   url: string;
+  /** Why there will be none. */
+  failed?: string;
 }
 export interface AlarmDetail {
   alarm: Alarm;
@@ -178,7 +183,7 @@ export interface AccessRecord {
   device: string;
   person: string | null;
   person_name: string;
-  via: 'card' | 'face' | 'operator' | 'fire' | 'request_to_exit';
+  via: 'card' | 'face' | 'plate' | 'operator' | 'fire' | 'request_to_exit';
   granted: boolean;
   reason: string;
   picture: string | null;

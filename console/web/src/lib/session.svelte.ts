@@ -7,6 +7,7 @@ class SessionState {
   /** 'asking' until the server has answered the first time. */
   phase = $state<'asking' | 'out' | 'in' | 'unreachable'>('asking');
   expired = $state(false);
+  private watch: ReturnType<typeof setInterval> | undefined;
 
   constructor() {
     whenUnauthorised(() => this.lost());
@@ -47,8 +48,12 @@ class SessionState {
     this.current = session;
     this.phase = 'in';
     this.expired = false;
-    document.title = `${session.site.name} · Gatehouse`;
     live.start(() => this.lost());
+    clearInterval(this.watch);
+    // A refused WebSocket does not say why: while the feed is down, ask whether the session still stands.
+    this.watch = setInterval(() => {
+      if (live.status.state !== 'live') void api.session.get().catch(() => {});
+    }, 4_000);
   }
 
   private lost(): void {
@@ -61,6 +66,7 @@ class SessionState {
   }
 
   private leave(): void {
+    clearInterval(this.watch);
     live.stop();
     this.current = null;
     this.phase = 'out';

@@ -61,6 +61,12 @@ export function num(value: number, digits = 1): string {
 export const nameOf = (x: { name: string; name_zh: string } | undefined | null): string =>
   !x ? '' : i18n.lang === 'zh' ? x.name_zh || x.name : x.name || x.name_zh;
 
+/** The site's own name. */
+export function siteName(): string {
+  const site = session.current?.site;
+  return site ? nameOf({ name: site.name, name_zh: site.name_zh ?? '' }) : '';
+}
+
 export const placeById = (id: string | null | undefined): Place | undefined => live.places.find((p) => p.id === id);
 export const placeName = (id: string | null | undefined): string => nameOf(placeById(id));
 
@@ -83,7 +89,7 @@ export function deviceName(id: string | null | undefined): string {
 export const stateWord = (device: Device): string =>
   device.presence === 'offline' ? word('presence', 'offline') : word('state', device.state);
 
-export const alarmType = (alarm: { type: string }): string => word('alarm', alarm.type);
+export const alarmType = (alarm: { type: string }): string => word('type', alarm.type);
 
 /** Where and on what the alarm is: the device's name, or what the server knew of it. */
 export function alarmWhere(alarm: Alarm): string {
@@ -101,7 +107,7 @@ export function alarmTitle(alarm: Alarm): string {
 export function orderTitle(order: WorkOrder): string {
   const own = pick(order.title as { en?: string; zh?: string }) || order.title.text || order.title.title;
   if (own) return own;
-  const what = known('alarm', order.type) ? word('alarm', order.type) : word('wo.type', order.type);
+  const what = known('type', order.type) ? word('type', order.type) : word('wo.type', order.type);
   return [what, deviceName(order.device) || order.title.device || placeName(order.place)].filter(Boolean).join(' · ');
 }
 
@@ -113,8 +119,8 @@ export function valueText(value: Value, unit = ''): string {
 }
 
 const TRANSLATED: Record<string, string[]> = {
-  type: ['alarm'], state: ['state', 'wo', 'cmd'], verb: ['verb'], reason: ['reason'], decision: ['pass.d'],
-  presence: ['presence'], point: ['point'], to: ['state', 'wo'], from: ['state', 'wo'], kind: ['kind'], via: ['via'],
+  type: ['type'], kind: ['type', 'kind'], state: ['state', 'wo', 'cmd'], to: ['state', 'presence', 'wo'], from: ['state', 'presence', 'wo'],
+  verb: ['verb'], reason: ['reason'], decision: ['pass.d'], what: ['moved'], point: ['point'], part: ['point'], class: ['point'], via: ['via'],
 };
 
 function paramText(name: string, value: Value): string {
@@ -123,12 +129,14 @@ function paramText(name: string, value: Value): string {
   return value;
 }
 
-/** An event or a timeline row as a sentence. */
+/** An event or a timeline row as a sentence. A code with a yes-or-no among its parameters has a sentence for each. */
 export function eventText(row: EventRow | TimelineRow): string {
   const params: Params = {};
-  for (const [name, value] of Object.entries(row.params ?? {})) params[name] = paramText(name, value);
-  const code = known('event', row.code) ? row.code : row.code.replaceAll('.', '_').replaceAll('-', '_');
-  if (known('event', code)) return word('event', code, params).replace(/[:：]\s*$/, '');
+  const raw: Record<string, Value> = row.params ?? {};
+  for (const [name, value] of Object.entries(raw)) params[name] = paramText(name, value);
+  const turn = raw.active ?? raw.beyond ?? raw.accepted;
+  const code = typeof turn === 'boolean' && known('event', `${row.code}.on`) ? `${row.code}.${turn ? 'on' : 'off'}` : row.code;
+  if (known('event', code)) return word('event', code, params).replace(/\s+/g, ' ').replace(/[:：\s]+$/, '');
   const rest = Object.values(params).filter((x) => x !== '' && !/^[0-9a-f]{8}-[0-9a-f]{4}-/.test(String(x)));
   return [humanise(row.code), ...rest].join(' · ');
 }

@@ -7,9 +7,9 @@ export const FLOOD_WINDOW_MS = 10 * 60_000;
 
 export const openAlarms = {
   /** Asks for attention: active, or gone but nobody has acknowledged it. */
-  isOpen: (a: Alarm): boolean => (a.active || !a.acked || a.latched) && !a.shelved_until && !a.suppressed,
+  isOpen: (a: Alarm): boolean => !a.closed_at && (a.active || !a.acked || a.latched) && !a.shelved_until && !a.suppressed,
   /** Needs nothing more and can leave the desk. */
-  isOver: (a: Alarm): boolean => !a.active && a.acked && !a.latched && !a.shelved_until && !a.suppressed,
+  isOver: (a: Alarm): boolean => !!a.closed_at || (!a.active && a.acked && !a.latched && !a.shelved_until && !a.suppressed),
 };
 
 /** Unacknowledged first, then by priority, then the newest first. */

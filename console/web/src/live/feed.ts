@@ -54,6 +54,8 @@ export interface FeedOptions {
   random?: () => number;
   later?: (fn: () => void, ms: number) => unknown;
   cancel?: (handle: never) => void;
+  /** Called when the server is of another build than the one first met: this page is out of date. */
+  renewed?: () => void;
   /** Called when the server says the session has ended. */
   unauthorised?: () => void;
 }
@@ -78,6 +80,7 @@ export class Feed {
   private stopped = true;
   private greeted = false;
   private heard = -1;
+  private build = '';
   private bestOffset = -Infinity; // max of (server − browser): the least delayed message
   private retry: unknown = null;
   private ticker: unknown = null;
@@ -222,6 +225,8 @@ export class Feed {
       case 'hello': {
         this.greeted = true;
         this.attempt = 0;
+        if (this.build && this.build !== message.build) this.options.renewed?.();
+        this.build ||= message.build;
         const renewed = this.status.epoch !== '' && this.status.epoch !== message.epoch;
         this.status.epoch = message.epoch;
         if (renewed) this.bestOffset = -Infinity;

@@ -7,17 +7,21 @@ import type {
 import { Feed, type FeedStatus, type Handler } from './feed';
 import { openAlarms } from './alarms';
 
-/** Runs `fn` once before the next picture, however often asked; still runs when the page is hidden. */
-function oncePerFrame(fn: () => void): () => void {
+/** Runs `fn` before the next picture, at most every `gap` milliseconds, however often asked; also when the page is hidden. */
+function paced(fn: () => void, gap: number): () => void {
   let waiting = false;
+  let last = -Infinity;
+  const run = () => {
+    waiting = false;
+    last = performance.now();
+    fn();
+  };
   return () => {
     if (waiting) return;
     waiting = true;
-    const run = () => {
-      waiting = false;
-      fn();
-    };
-    if (document.hidden) setTimeout(run, 200);
+    const rest = last + gap - performance.now();
+    if (document.hidden) setTimeout(run, Math.max(200, rest));
+    else if (rest > 0) setTimeout(() => requestAnimationFrame(run), rest);
     else requestAnimationFrame(run);
   };
 }
@@ -26,27 +30,39 @@ function oncePerFrame(fn: () => void): () => void {
 export class Table<T extends { id: string }> {
   readonly rows = new Map<string, T>();
   version = $state(0);
+  /** Turns when a row comes, goes, or changes its name, kind or place: seldom, whatever the readings do. */
+  members = $state(0);
   loaded = $state(false);
-  private readonly touch = oncePerFrame(() => this.version++);
+  private readonly touch: () => void;
 
-  constructor(private readonly cap = Infinity) {}
+  /** `gap`: milliseconds between redraws; `cap`: rows kept, the oldest go. */
+  constructor(gap = 0, private readonly cap = Infinity, private readonly alike: (a: T | undefined, b: T) => boolean = (a) => a !== undefined) {
+    this.touch = paced(() => this.version++, gap);
+  }
 
   replace(rows: T[]): void {
     this.rows.clear();
     for (const row of rows) this.rows.set(row.id, row);
     this.loaded = true;
+    this.members++;
     this.touch();
   }
 
   merge(rows: T[]): void {
-    for (const row of rows) this.rows.set(row.id, row);
+    let moved = false;
+    for (const row of rows) {
+      moved ||= !this.alike(this.rows.get(row.id), row);
+      this.rows.set(row.id, row);
+    }
     while (this.rows.size > this.cap) this.rows.delete(this.rows.keys().next().value!);
+    if (moved) this.members++;
     this.touch();
   }
 
   clear(): void {
     this.rows.clear();
     this.loaded = false;
+    this.members++;
     this.touch();
   }
 
@@ -58,6 +74,12 @@ export class Table<T extends { id: string }> {
 
   all(): T[] {
     void this.version;
+    return [...this.rows.values()];
+  }
+
+  /** The rows for a choice or a layout: follows who there is, not how they are. */
+  listed(): T[] {
+    void this.members;
     return [...this.rows.values()];
   }
 }
@@ -85,9 +107,12 @@ export class Recent<T extends { id: string; at: string }> {
 const NO_COUNTS: Counts = { p1: 0, p2: 0, p3: 0, p4: 0, unacked: 0, shelved: 0 };
 
 class Live {
-  readonly devices = new Table<Device>();
+  // Five redraws a second: what an eye follows in a table, and a fifth of the work.
+  readonly devices = new Table<Device>(
+    200, Infinity, (a, b) => !!a && a.name === b.name && a.name_zh === b.name_zh && a.kind === b.kind && a.place === b.place,
+  );
   readonly alarms = new Table<Alarm>();
-  readonly commands = new Table<Command>(500);
+  readonly commands = new Table<Command>(0, 500);
   readonly orders = new Table<WorkOrder>();
   readonly events = new Recent<EventRow>(300);
   readonly passages = new Recent<Passage>(120);
@@ -126,7 +151,7 @@ class Live {
   start(unauthorised: () => void): void {
     if (this.feed) return;
     const scheme = location.protocol === 'https:' ? 'wss' : 'ws';
-    const feed = new Feed({ url: `${scheme}://${location.host}/ws`, unauthorised });
+    const feed = new Feed({ url: `${scheme}://${location.host}/ws`, unauthorised, renewed: () => location.reload() });
     this.feed = feed;
     this.unsubscribe.push(
       feed.onStatus((status) => {

@@ -62,7 +62,7 @@ export function drawScene(c: CanvasRenderingContext2D, width: number, height: nu
   c.fillRect(0, 0, width, height);
   for (const shape of s.plan.shapes) drawShape(c, ink, s, shape);
   const order = [...s.devices].sort((a, b) => weight(a) - weight(b));
-  for (const d of order) if (d.x !== undefined && d.y !== undefined) drawDevice(c, ink, s, d);
+  for (const d of order) if (d.x !== undefined && d.y !== undefined) drawDevice(c, width, ink, s, d);
 }
 
 const weight = (d: Device): number => (d.severity > 0 ? 10 - d.severity : 0);
@@ -105,7 +105,7 @@ function drawShape(c: CanvasRenderingContext2D, ink: Ink, s: Scene, shape: Shape
   }
 }
 
-function drawDevice(c: CanvasRenderingContext2D, ink: Ink, s: Scene, d: Device): void {
+function drawDevice(c: CanvasRenderingContext2D, width: number, ink: Ink, s: Scene, d: Device): void {
   const x = s.view.x + d.x! * s.view.scale;
   const y = s.view.y + d.y! * s.view.scale;
   const r = 11;
@@ -138,14 +138,16 @@ function drawDevice(c: CanvasRenderingContext2D, ink: Ink, s: Scene, d: Device):
     const text = s.name(d);
     c.font = '12px system-ui, sans-serif';
     const half = c.measureText(text).width / 2 + 5;
+    // A label at the edge is moved in, so that it can be read whole.
+    const aside = Math.max(half + 4 - x, 0) - Math.max(x + half + 4 - width, 0);
     c.globalAlpha = 0.88;
     c.fillStyle = ink.ground;
-    c.fillRect(-half, r + 4, half * 2, 17);
+    c.fillRect(aside - half, r + 4, half * 2, 17);
     c.globalAlpha = 1;
     c.fillStyle = ink.bright;
     c.textAlign = 'center';
     c.textBaseline = 'middle';
-    c.fillText(text, 0, r + 13);
+    c.fillText(text, aside, r + 13);
   }
   c.restore();
 }

@@ -12,6 +12,8 @@ class Desk {
   problem = $state('');
   /** Set while the shelving question is open. */
   shelving = $state.raw<Alarm | null>(null);
+  /** One pane at a time, on a phone. */
+  narrow = false;
   /** A camera pinned to the first tile by hand. */
   pinned = $state<string | null>(null);
   private asked = 0;
@@ -28,7 +30,7 @@ class Desk {
   }
 
   select(id: string | null): void {
-    if (router.route.page === 'desk') router.set({ alarm: id, pane: id ? router.get('pane') && 'detail' : router.get('pane') });
+    if (router.route.page === 'desk') router.set({ alarm: id, ...(this.narrow && id && { pane: 'detail' }) });
     else if (id) router.go('desk', { alarm: id });
   }
 
