@@ -17,6 +17,7 @@ create unique index event_log_source on event_log (device, source_key) where sou
 create index event_log_device on event_log (device, seq);
 create index event_log_shown on event_log (received_at desc, seq desc) where shown;
 create index event_log_replay on event_log (code, seq);
+create index event_log_internal on event_log using brin (received_at) where not shown;
 
 -- Where each machine stands in the log, and its state there. Written in the same transaction as what it caused.
 create table machine (

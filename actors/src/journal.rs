@@ -23,10 +23,10 @@ use gatehouse_core::id::{DeviceId, EventId, PlaceId};
 use jiff::Timestamp;
 use sqlx::PgPool;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 use tracing::{error, warn};
 
 /// Entries of one transaction.
@@ -95,7 +95,7 @@ struct Inner {
     addresses: Arc<Addresses>,
     queue: Mutex<Queue>,
     work: Notify,
-    away: AtomicBool,
+    away: watch::Sender<bool>,
     refused: AtomicU64,
 }
 
@@ -127,7 +127,7 @@ impl Journal {
             addresses,
             queue,
             work: Notify::new(),
-            away: AtomicBool::new(false),
+            away: watch::channel(false).0,
             refused: AtomicU64::new(0),
         }))
     }
@@ -183,7 +183,12 @@ impl Journal {
 
     /// Whether the database is away.
     pub(crate) fn is_away(&self) -> bool {
-        self.0.away.load(Ordering::Relaxed)
+        *self.0.away.borrow()
+    }
+
+    /// Tells when the database goes away and when it is back.
+    pub(crate) fn away(&self) -> watch::Receiver<bool> {
+        self.0.away.subscribe()
     }
 
     /// Entries that the database refused for good.
@@ -229,7 +234,7 @@ impl Journal {
         loop {
             match self.attempt(&group).await {
                 Ok(()) => {
-                    if self.0.away.swap(false, Ordering::Relaxed) {
+                    if self.0.away.send_replace(false) {
                         warn!("The database is back");
                     }
                     for queued in group {
@@ -239,7 +244,7 @@ impl Journal {
                 }
                 Err(error) if is_refusal(&error) => break,
                 Err(error) => {
-                    if !self.0.away.swap(true, Ordering::Relaxed) {
+                    if !self.0.away.send_replace(true) {
                         error!(
                             error = &error as &dyn std::error::Error,
                             "The database is away; what happens waits in memory"
@@ -274,6 +279,9 @@ impl Journal {
     }
 
     async fn attempt(&self, group: &[Queued]) -> Result<(), sqlx::Error> {
+        if group.iter().all(|queued| queued.mark.is_none() && queued.events.is_empty() && queued.records.is_empty()) {
+            return Ok(());
+        }
         let mut tx = self.0.pool.begin().await?;
         let events: Vec<&Logged> = group.iter().flat_map(|queued| &queued.events).collect();
         if !events.is_empty() {

@@ -15,11 +15,11 @@ use crate::store::{DatabaseHealth, MigrateError};
 use crate::supervise::{ActorHealth, Happened, Health, Order, Policy, Spawn, Supervisor, Told};
 use crate::video::{NoVideo, VideoLink};
 use crate::{access, alarm, event, store, telemetry, video, workorder};
-use gatehouse_core::alarm::{AlarmCall, AlarmCallError, Alarms};
+use gatehouse_core::alarm::{AlarmCall, AlarmCallError, AlarmKind, Alarms};
 use gatehouse_core::device::Device;
 use gatehouse_core::device::link::{Downlink, Intake, Refused};
 use gatehouse_core::device::shadow::{DeviceView, Twin, TwinCall};
-use gatehouse_core::event::Body;
+use gatehouse_core::event::{Body, Params};
 use gatehouse_core::for_kind;
 use gatehouse_core::id::DeviceId;
 use gatehouse_core::machine::Machine;
@@ -35,12 +35,18 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tracing::{info, warn};
 use uuid::Uuid;
 
 /// Devices that may introduce themselves.
 const MOST_ANNOUNCED: usize = 2_000;
+/// Devices that start at the same time: each reads its state.
+const AT_ONCE: usize = 32;
+/// How long what only machines say to each other is kept.
+const INTERNAL_DAYS: i64 = 30;
+/// How long readings are kept.
+const READINGS_DAYS: i64 = 90;
 /// The access snapshot is made anew at least this often.
 const RECONCILE: Duration = Duration::from_secs(300);
 
@@ -224,12 +230,21 @@ impl System {
             other => StartError::Actor { actor: "access".into(), reason: other.to_string() },
         })?;
         system.start_office().await?;
+        let mut starting = JoinSet::new();
         let specs: Vec<Spec> = system.compound().devices.values().cloned().collect();
         for spec in specs {
-            system.start_device(spec).await?;
+            if starting.len() >= AT_ONCE {
+                joined(starting.join_next().await)?;
+            }
+            let system = system.clone();
+            starting.spawn(async move { system.start_device(spec).await });
+        }
+        while let Some(started) = starting.join_next().await {
+            joined(Some(started))?;
         }
         system.spawn(system.clone().take_in(arrivals));
         system.spawn(system.clone().reconcile());
+        system.spawn(system.clone().watch_store());
         for bookmark in video::store::pending(&pool).await? {
             video.bookmark(bookmark);
         }
@@ -462,9 +477,31 @@ impl System {
             if let Err(error) = self.refresh_access().await {
                 warn!(
                     error = &error as &dyn std::error::Error,
-                    "The access snapshot could not be made anew; doors use the last one"
+                    "The access snapshot is not renewed; doors use the last one"
                 );
             }
+            let before =
+                |days: i64| self.now().saturating_sub(SignedDuration::from_hours(24 * days)).unwrap_or(Timestamp::MIN);
+            if let Err(error) = event::store::forget(self.pool(), before(INTERNAL_DAYS)).await {
+                warn!(error = &error as &dyn std::error::Error, "Old internal events are not removed");
+            }
+            if let Err(error) = telemetry::store::forget(self.pool(), before(READINGS_DAYS)).await {
+                warn!(error = &error as &dyn std::error::Error, "Old readings are not removed");
+            }
+        }
+    }
+
+    /// A database that goes away is an alarm: decided at once, committed and shown when it is back.
+    async fn watch_store(self) {
+        let mut away = self.0.shared.journal.away();
+        let kind = AlarmKind::StoreAway;
+        while away.changed().await.is_ok() {
+            let body = if *away.borrow_and_update() {
+                Body::AskRaise { kind, zone: String::new(), params: Params::new(), test: false }
+            } else {
+                Body::AskClear { kind, zone: String::new(), reset: false }
+            };
+            let _ = self.tell(body);
         }
     }
 
@@ -601,6 +638,14 @@ impl System {
 
     pub(crate) fn desk(&self) -> Option<DeskRef> {
         current(&self.0.office.desk)
+    }
+}
+
+fn joined(started: Option<Result<Result<(), StartError>, JoinError>>) -> Result<(), StartError> {
+    match started {
+        Some(Ok(result)) => result,
+        Some(Err(error)) => Err(StartError::Actor { actor: "a device".into(), reason: error.to_string() }),
+        None => Ok(()),
     }
 }
 

@@ -30,7 +30,8 @@ async fn a_known_card_opens_and_an_unknown_one_does_not() {
 async fn a_card_given_by_an_operator_opens_at_once_and_a_removed_one_no_more() {
     let mut site = Compound::start().await;
     let li = PersonId::from_key("li");
-    let input = CredentialInput { kind: CredentialKind::Card, value: "2002".into(), valid_from: None, valid_until: None };
+    let input =
+        CredentialInput { kind: CredentialKind::Card, value: "2002".into(), valid_from: None, valid_until: None };
     let card = site.system.credential_add(li, input.clone(), "wang").await.unwrap();
     assert_eq!(site.system.credential_add(li, input, "wang").await.unwrap_err().code(), "credential_in_use");
     site.card("door-2", "2002", 1).await;

@@ -61,7 +61,8 @@ async fn what_fails_again_and_again_is_quarantined_with_an_alarm_and_the_rest_go
     for _ in 0..4 {
         site.settle().await;
         site.system.drill_panic(Part::Device(id("door-2")));
-        let failures = site.count("select count(*) from event_log where code in ('actor.restarted', 'actor.quarantined')").await;
+        let failures =
+            site.count("select count(*) from event_log where code in ('actor.restarted', 'actor.quarantined')").await;
         site.until("the failure is told", |system| {
             let health = system.actors().into_iter().find(|actor| actor.key == "door-2")?;
             (i64::from(health.restarts) > failures || health.state == "quarantined").then_some(())
@@ -96,7 +97,8 @@ async fn a_face_needs_its_consent_and_is_gone_when_it_is_withdrawn() {
     let person = site.system.person(li).await.unwrap();
     assert!(person.face.enrolled && person.face.consent_at.is_some());
     let plain = 0.2_f32.to_le_bytes();
-    let sealed: Vec<Vec<u8>> = sqlx::query_scalar("select sealed from face_template").fetch_all(&site.pool).await.unwrap();
+    let sealed: Vec<Vec<u8>> =
+        sqlx::query_scalar("select sealed from face_template").fetch_all(&site.pool).await.unwrap();
     assert!(sealed.iter().all(|bytes| !bytes.windows(4).any(|window| window == plain)));
     site.system.face_delete(li, "wang").await.unwrap();
     assert!(site.system.gallery().await.unwrap().faces.is_empty());
@@ -124,8 +126,11 @@ async fn the_audit_shows_an_edit_a_deletion_and_a_swap() {
     for (harm, heal, at) in [
         ("update audit set target = 'x' where id = 5", "update audit set target = '4' where id = 5", 5),
         ("update audit set id = 1000 where id = 9", "update audit set id = 9 where id = 1000", 10),
-        ("update audit set hash = set_byte(hash, 3, get_byte(hash, 3) # 1) where id = 12",
-         "update audit set hash = set_byte(hash, 3, get_byte(hash, 3) # 1) where id = 12", 12),
+        (
+            "update audit set hash = set_byte(hash, 3, get_byte(hash, 3) # 1) where id = 12",
+            "update audit set hash = set_byte(hash, 3, get_byte(hash, 3) # 1) where id = 12",
+            12,
+        ),
     ] {
         sqlx::query(harm).execute(&site.pool).await.unwrap();
         assert_eq!(staff::audit_verify(&site.pool).await.unwrap().broken_at, Some(at), "{harm}");
@@ -149,7 +154,8 @@ async fn doors_go_on_while_the_database_is_away_and_nothing_of_it_is_lost() {
         .await
         .unwrap();
     let system = site.system.clone();
-    let read = Uplink::CardRead { device: id("door-1"), seq: Some(1), observed_at: None, card: "1001".into(), pin: None };
+    let read =
+        Uplink::CardRead { device: id("door-1"), seq: Some(1), observed_at: None, card: "1001".into(), pin: None };
     let offered = tokio::spawn(async move { system.intake().offer(read).await });
     site.told("door-1").await;
     site.until("the journal says it waits", |system| {
@@ -161,4 +167,8 @@ async fn doors_go_on_while_the_database_is_away_and_nothing_of_it_is_lost() {
     assert_eq!(offered.await.unwrap(), Ok(()));
     site.settle().await;
     assert_eq!(site.count("select count(*) from access_record where granted").await, 1);
+    site.until("the gap is told", |system| {
+        system.open_alarms().into_iter().find(|alarm| alarm.kind == AlarmKind::StoreAway && alarm.letter == "D")
+    })
+    .await;
 }

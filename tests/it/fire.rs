@@ -66,7 +66,9 @@ async fn a_door_that_does_not_confirm_its_release_is_listed() {
     site.answer(&again, Outcome::Executed).await;
     site.alarm("door-2", AlarmKind::NotReleased, |alarm| !alarm.active).await;
     site.settle().await;
-    assert!(!site.system.open_alarms().iter().any(|a| a.kind == AlarmKind::NotReleased && a.device == Some(id("door-1"))));
+    assert!(
+        !site.system.open_alarms().iter().any(|a| a.kind == AlarmKind::NotReleased && a.device == Some(id("door-1")))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

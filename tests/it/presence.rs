@@ -26,7 +26,9 @@ async fn a_will_makes_a_device_offline_at_once_and_its_birth_ends_the_alarm() {
 async fn a_silent_device_is_stale_then_offline_also_when_it_died_while_we_were_away() {
     let mut site = Compound::start().await;
     let is = |presence| {
-        move |system: &gatehouse_actors::System| system.device(id("temp-1")).filter(|d| d.presence == presence).map(|_| ())
+        move |system: &gatehouse_actors::System| {
+            system.device(id("temp-1")).filter(|d| d.presence == presence).map(|_| ())
+        }
     };
     site.report("temp-1", &[("temperature", Value::Number(20.0))]).await;
     site.until("online", is(Presence::Online)).await;

@@ -27,8 +27,12 @@ async fn on_cluster(url: &str) -> PgConnectOptions {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     let options = PgConnectOptions::from_str(url).expect("GATEHOUSE_TEST_DATABASE_URL is a PostgreSQL URL");
     let name = format!("it_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-    let admin = PgPoolOptions::new().max_connections(1).connect_with(options.clone()).await.expect("the cluster answers");
+    let admin =
+        PgPoolOptions::new().max_connections(1).connect_with(options.clone()).await.expect("the cluster answers");
     // Only digits and underscores of our own making.
-    sqlx::query(sqlx::AssertSqlSafe(format!("create database {name}"))).execute(&admin).await.expect("a database is made");
+    sqlx::query(sqlx::AssertSqlSafe(format!("create database {name}")))
+        .execute(&admin)
+        .await
+        .expect("a database is made");
     options.database(&name)
 }

@@ -166,3 +166,13 @@ pub(crate) async fn list(pool: &PgPool, query: &EventQuery) -> Result<Vec<EventV
     .doing("read the event log")?;
     Ok(rows.into_iter().map(EventView::from).collect())
 }
+
+/// Removes what only machines said to each other, once it is old.
+pub(crate) async fn forget(pool: &PgPool, before: Timestamp) -> Result<(), StoreError> {
+    sqlx::query("delete from event_log where not shown and received_at < $1")
+        .bind(before.to_sqlx())
+        .execute(pool)
+        .await
+        .doing("remove old events")?;
+    Ok(())
+}

@@ -115,3 +115,13 @@ pub(crate) async fn latest(pool: &PgPool, device: DeviceId) -> Result<Vec<(Point
         })
         .collect())
 }
+
+/// Removes old readings.
+pub(crate) async fn forget(pool: &PgPool, before: Timestamp) -> Result<(), StoreError> {
+    sqlx::query("delete from telemetry where observed_at < $1")
+        .bind(before.to_sqlx())
+        .execute(pool)
+        .await
+        .doing("remove old readings")?;
+    Ok(())
+}
