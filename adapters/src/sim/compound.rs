@@ -152,15 +152,13 @@ fn show(
         }),
         DeviceKind::Door => ("contact", |_, is| Some(Cue::DoorTo { open: is == "open" })),
         DeviceKind::Elevator => ("doors", |_, is| (is == "open").then_some(Cue::LiftArrives)),
-        DeviceKind::Camera
-        | DeviceKind::FirePanel
-        | DeviceKind::Perimeter
-        | DeviceKind::Meter
-        | DeviceKind::Sensor => return None,
+        DeviceKind::Camera | DeviceKind::FirePanel | DeviceKind::Perimeter | DeviceKind::Meter | DeviceKind::Sensor => {
+            return None;
+        }
     };
     let (mut points, stage, stop) = (peer.points(), Arc::clone(stage), stop.clone());
     Some(tokio::spawn(async move {
-        let mut before = None;
+        let mut before: Option<String> = None;
         loop {
             let now = points.borrow_and_update().get(point).map(ToString::to_string);
             // The first sight is how it always was.
@@ -198,7 +196,8 @@ impl Player {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mqtt::broker::{Broker, BrokerConfig, User};
+    use crate::mqtt::broker::{Broker, BrokerConfig};
+    use crate::mqtt::users::User;
     use crate::mqtt::{MqttConfig, run};
     use crate::sim::demo_site;
     use gatehouse_core::device::link::{Downlink, Intake, Outcome, PresenceCause, Refused, Uplink, Verb};
@@ -260,7 +259,8 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn stories_reach_the_intake_over_the_wire_and_commands_come_back() {
         let devices: Vec<_> = site().devices.into_iter().filter(|device| device.kind != DeviceKind::Camera).collect();
-        let mut users: Vec<User> = devices.iter().map(|device| User::device(&device.key, PASSWORD).expect("fits")).collect();
+        let mut users: Vec<User> =
+            devices.iter().map(|device| User::device(&device.key, PASSWORD).expect("fits")).collect();
         users.push(User::server("gatehouse", PASSWORD).expect("fits"));
         let listen = "127.0.0.1:0".parse().expect("address");
         let broker = Broker::start(BrokerConfig { listen, users, ..BrokerConfig::default() }).await.expect("starts");
@@ -268,7 +268,8 @@ mod tests {
         let (uplinks, mut heard) = mpsc::unbounded_channel();
         let (orders, downlinks) = mpsc::channel(64);
         let stop = CancellationToken::new();
-        let config = MqttConfig::new("127.0.0.1", broker.addr().port(), "gatehouse", PASSWORD).with_devices(devices.iter().map(|device| device.key.clone()));
+        let config = MqttConfig::new("127.0.0.1", broker.addr().port(), "gatehouse", PASSWORD)
+            .with_devices(devices.iter().map(|device| device.key.clone()));
         tokio::spawn(run(config, Arc::new(Forward(uplinks)), downlinks, stop.clone()));
         let peers = devices.iter().map(|device| PeerSpec {
             key: device.key.clone(),
@@ -278,7 +279,8 @@ mod tests {
             cameras: device.cameras.clone(),
         });
         let seen = Arc::new(Seen::default());
-        let compound = Compound::start(broker.addr(), peers.collect(), TimeZone::UTC, Arc::clone(&seen) as Arc<dyn Stage>);
+        let compound =
+            Compound::start(broker.addr(), peers.collect(), TimeZone::UTC, Arc::clone(&seen) as Arc<dyn Stage>);
         assert!(compound.linked(Duration::from_secs(10)).await);
         // The intake hears the compound: an event is not kept for those who listen later.
         let mut silent: Vec<DeviceId> = devices.iter().map(|device| device.key.id()).collect();

@@ -160,7 +160,7 @@ mod tests {
             p.wash(|_, _| rgb(hex));
             let back = I420::from_paint(&p).to_rgb();
             for (k, shift) in [16, 8, 0].into_iter().enumerate() {
-                assert!(i32::from(back[k]).abs_diff((hex >> shift) & 0xff) <= 4, "{hex:06x} gave {:?}", &back[..3]);
+                assert!(u32::from(back[k]).abs_diff((hex >> shift) & 0xff) <= 4, "{hex:06x} gave {:?}", &back[..3]);
             }
         }
     }
