@@ -4,16 +4,21 @@
 //! before it reaches the engine, and every limit has a number. Retained messages live in memory: the truth is in the store,
 //! and a device that reconnects publishes its state again.
 
+use super::gate::Gate;
 use super::users::{Doorkeeper, User, UserError, Users};
 use crate::quiet::Quiet;
+use mqtt5::QoS;
 use mqtt5::broker::client_handler::ClientHandler;
-use mqtt5::broker::events::{BrokerEventHandler, ClientConnectEvent, ClientDisconnectEvent};
+use mqtt5::broker::events::{
+    BrokerEventHandler, ClientConnectEvent, ClientDisconnectEvent, ClientPublishEvent, PublishAction,
+};
 use mqtt5::broker::router::MessageRouter;
 use mqtt5::broker::storage::{DynamicStorage, MemoryBackend, QueueLimits, StorageBackend};
 use mqtt5::broker::sys_topics::BrokerStats as EngineStats;
 use mqtt5::broker::tls_acceptor::{TlsAcceptorConfig, accept_tls_connection};
 use mqtt5::broker::transport::BrokerTransport;
 use mqtt5::broker::{AuthProvider, ResourceLimits, ResourceMonitor};
+use mqtt5::packet::publish::PublishPacket;
 use mqtt5::{MqttError as EngineError, broker::BrokerConfig as EngineConfig};
 use rumqttc::tokio_rustls::TlsAcceptor;
 use std::collections::HashMap;
@@ -22,7 +27,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, broadcast};
@@ -125,13 +130,46 @@ pub struct BrokerStats {
     pub refused_connections: u64,
 }
 
+/// What the engine tells of its clients.
 #[derive(Default)]
-struct Presence {
+struct Watch {
     /// Client identifiers by user, to end a removed user's connections.
     clients: Mutex<HashMap<String, Vec<String>>>,
+    gate: Arc<Gate>,
+    router: OnceLock<Arc<MessageRouter>>,
+    stopping: CancellationToken,
 }
 
-impl BrokerEventHandler for Presence {
+impl Watch {
+    /// Routes an event and waits until the intake has it; only then is it acknowledged.
+    async fn hold(&self, event: ClientPublishEvent) -> PublishAction {
+        let Some(router) = self.router.get() else { return PublishAction::Continue };
+        let taken = async {
+            self.gate.listened().await;
+            let taken = self.gate.wait(&event.topic, &event.payload);
+            let packet = PublishPacket::new(event.topic.to_string(), event.payload.clone(), event.qos);
+            router.route_message(&packet, Some(&event.client_id)).await;
+            let _ = taken.await;
+        };
+        tokio::select! {
+            () = taken => PublishAction::Handled,
+            // No acknowledgement while stopping: the device sends it again to the next start.
+            () = self.stopping.cancelled() => std::future::pending().await,
+        }
+    }
+}
+
+impl BrokerEventHandler for Watch {
+    fn on_client_publish<'a>(
+        &'a self,
+        event: ClientPublishEvent,
+    ) -> Pin<Box<dyn Future<Output = PublishAction> + Send + 'a>> {
+        if event.qos == QoS::AtMostOnce || event.retain || !self.gate.holds(&event.topic) {
+            return Box::pin(std::future::ready(PublishAction::Continue));
+        }
+        Box::pin(self.hold(event))
+    }
+
     fn on_client_connect<'a>(&'a self, event: ClientConnectEvent) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
         if let Some(user) = event.user_id {
             let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
@@ -167,7 +205,7 @@ struct Shared {
     monitor: Arc<ResourceMonitor>,
     auth: Arc<dyn AuthProvider>,
     users: Arc<Users>,
-    presence: Arc<Presence>,
+    watch: Arc<Watch>,
     seats: Arc<Semaphore>,
     stopping: CancellationToken,
     goodbye: broadcast::Sender<()>,
@@ -197,13 +235,16 @@ impl Broker {
 
         let users = Arc::new(Users::default());
         config.users.into_iter().for_each(|user| users.set(user));
-        let presence = Arc::new(Presence::default());
+        let stopping = CancellationToken::new();
+        let watch = Arc::new(Watch { stopping: stopping.clone(), ..Watch::default() });
         let storage = Arc::new(DynamicStorage::Memory(MemoryBackend::with_queue_limits(QUEUE_PER_CLIENT)));
         let router = MessageRouter::with_storage(Arc::clone(&storage))
             .with_fallback_queue_limits(QUEUE_PER_CLIENT)
             .with_retained_limits(MAX_RETAINED, config.max_packet);
         let router = Arc::new(router);
         router.initialize().await.map_err(|e| BrokerError::Engine(e.to_string()))?;
+
+        let _ = watch.router.set(Arc::clone(&router));
 
         let mut engine = EngineConfig::default();
         engine.bind_addresses = Vec::new();
@@ -218,7 +259,7 @@ impl Broker {
         engine.max_outbound_inflight = WINDOW;
         engine.server_receive_maximum = Some(WINDOW);
         engine.sys_topics_enabled = false;
-        engine.event_handler = Some(Arc::clone(&presence) as Arc<dyn BrokerEventHandler>);
+        engine.event_handler = Some(Arc::clone(&watch) as Arc<dyn BrokerEventHandler>);
         let monitor = ResourceMonitor::new(ResourceLimits {
             max_connections: config.max_clients,
             max_connections_per_ip: config.max_clients,
@@ -236,9 +277,9 @@ impl Broker {
             monitor: Arc::new(monitor),
             auth: Arc::new(Doorkeeper(Arc::clone(&users))),
             users,
-            presence,
+            watch,
             seats: Arc::new(Semaphore::new(config.max_clients)),
-            stopping: CancellationToken::new(),
+            stopping,
             goodbye: broadcast::channel(1).0,
             tasks: TaskTracker::new(),
             garbage: AtomicU64::new(0),
@@ -279,6 +320,11 @@ impl Broker {
         }
     }
 
+    /// What holds events back until they are committed: hand it to the adapter's configuration.
+    pub fn gate(&self) -> Arc<Gate> {
+        Arc::clone(&self.shared.watch.gate)
+    }
+
     /// Adds a user, or gives one a new password and new rights; takes effect at once.
     pub fn set_user(&self, user: User) {
         self.shared.users.set(user);
@@ -288,7 +334,7 @@ impl Broker {
     pub async fn remove_user(&self, name: &str) -> bool {
         let known = self.shared.users.remove(name);
         let ids = {
-            let mut clients = self.shared.presence.clients.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut clients = self.shared.watch.clients.lock().unwrap_or_else(PoisonError::into_inner);
             clients.remove(name).unwrap_or_default()
         };
         for id in ids {

@@ -1,5 +1,6 @@
 //! How the adapter reaches its broker.
 
+use super::gate::Gate;
 use gatehouse_core::id::{DeviceId, DeviceKey};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -27,6 +28,8 @@ pub struct MqttConfig {
     pub devices: Arc<KnownDevices>,
     /// Where the adapter reports about itself.
     pub health: Arc<MqttHealth>,
+    /// The embedded broker's gate: with it a device's event is acknowledged after its commit.
+    pub gate: Option<Arc<Gate>>,
 }
 
 impl std::fmt::Debug for MqttConfig {
@@ -48,7 +51,13 @@ impl MqttConfig {
             discovery_prefix: Some("homeassistant".to_owned()),
             devices: Arc::default(),
             health: Arc::default(),
+            gate: None,
         }
+    }
+
+    /// The same behind the embedded broker's gate.
+    pub fn with_gate(self, gate: Arc<Gate>) -> Self {
+        Self { gate: Some(gate), ..self }
     }
 
     /// The same with these native devices.

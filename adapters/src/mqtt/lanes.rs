@@ -8,6 +8,7 @@
 //! number is bounded by the broker's window of unacknowledged messages.
 
 use super::config::{KnownDevices, MqttHealth};
+use super::gate::Gate;
 use crate::reconnect::Backoff;
 use gatehouse_core::device::link::{Intake, Refused, Uplink};
 use gatehouse_core::id::{DeviceId, DeviceKey};
@@ -28,12 +29,13 @@ const LANE: usize = 512;
 pub(super) struct Ack {
     client: AsyncClient,
     publish: Publish,
+    gate: Option<Arc<Gate>>,
     withheld: AtomicBool,
 }
 
 impl Ack {
-    pub(super) fn new(client: AsyncClient, publish: Publish) -> Arc<Self> {
-        Arc::new(Self { client, publish, withheld: AtomicBool::new(false) })
+    pub(super) fn new(client: AsyncClient, publish: Publish, gate: Option<Arc<Gate>>) -> Arc<Self> {
+        Arc::new(Self { client, publish, gate, withheld: AtomicBool::new(false) })
     }
 
     fn withhold(&self) {
@@ -43,7 +45,13 @@ impl Ack {
 
 impl Drop for Ack {
     fn drop(&mut self) {
-        if !self.withheld.load(Ordering::Relaxed) && self.client.try_ack(&self.publish).is_err() {
+        if self.withheld.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Some(gate) = &self.gate {
+            gate.taken(&self.publish.topic, &self.publish.payload);
+        }
+        if self.client.try_ack(&self.publish).is_err() {
             // The connection is gone, or going: the broker sends the message again on the next one.
             tracing::debug!("an MQTT message was not acknowledged: its connection is gone");
         }

@@ -9,6 +9,7 @@ mod announced;
 pub mod broker;
 pub mod codec;
 pub mod config;
+pub mod gate;
 pub mod homeassistant;
 mod lanes;
 pub mod template;
@@ -18,6 +19,7 @@ use crate::quiet::Quiet;
 use crate::reconnect::Backoff;
 use announced::{Announced, Changes};
 pub use config::{KnownDevices, MqttConfig, MqttHealth, MqttTls};
+use gate::Listener;
 use gatehouse_core::device::link::{Downlink, Intake, Outcome, PresenceCause, Uplink};
 use gatehouse_core::id::{DeviceId, DeviceKey};
 use jiff::Timestamp;
@@ -103,6 +105,7 @@ pub async fn run(
         tasks,
         stop,
     });
+    link.listener(Listener::Away);
     link.tasks.spawn(Arc::clone(&link).carry_downlinks(downlinks));
     link.tasks.spawn(Arc::clone(&link).watch_silence());
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
@@ -179,6 +182,7 @@ impl Link {
                         self.config.health.set_error(format!("the broker refused {refused} subscriptions"));
                     } else if !self.config.health.connected.swap(true, Ordering::Relaxed) {
                         // From here on nothing that a device says is missed.
+                        self.listener(Listener::There);
                         self.config.health.set_error(String::new());
                     }
                 }
@@ -242,6 +246,7 @@ impl Link {
     fn lost(self: &Arc<Self>, error: &ConnectionError, stood: bool) {
         let (host, port) = (&self.config.host, self.config.port);
         self.config.health.connected.store(false, Ordering::Relaxed);
+        self.listener(Listener::Away);
         self.config.health.set_error(error.to_string());
         if self.quiet.speak() {
             tracing::warn!(%error, "No connection to the MQTT broker at {host}:{port}; trying again");
@@ -264,9 +269,15 @@ impl Link {
         }
     }
 
+    fn listener(&self, state: Listener) {
+        if let Some(gate) = &self.config.gate {
+            gate.listener(state);
+        }
+    }
+
     fn receive(self: &Arc<Self>, client: &AsyncClient, publish: Publish) {
         self.config.health.messages.fetch_add(1, Ordering::Relaxed);
-        let ack = Ack::new(client.clone(), publish.clone());
+        let ack = Ack::new(client.clone(), publish.clone(), self.config.gate.clone());
         let Ok(topic) = std::str::from_utf8(&publish.topic) else { return self.undecodable("topic is not text") };
         if topic.starts_with("gh/") {
             match codec::decode(topic, &publish.payload) {

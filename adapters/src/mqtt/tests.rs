@@ -348,3 +348,55 @@ async fn a_full_broker_turns_the_next_away_and_a_user_can_come_and_go_while_it_r
     let ended = async { while events.poll().await.is_ok() {} };
     tokio::time::timeout(PATIENCE, ended).await.expect("its connection ends with it");
 }
+
+/// An intake whose store is slow: it says when it is asked, and answers when told.
+struct Slow {
+    asked: mpsc::UnboundedSender<()>,
+    answer: tokio::sync::Semaphore,
+}
+
+impl Intake for Slow {
+    fn offer(&self, _: Uplink) -> Pin<Box<dyn Future<Output = Result<(), Refused>> + Send + '_>> {
+        Box::pin(async move {
+            let _ = self.asked.send(());
+            self.answer.acquire().await.expect("open").forget();
+            Ok(())
+        })
+    }
+
+    fn undecodable(&self, _: &'static str, _: &str) {}
+}
+
+#[tokio::test]
+async fn behind_the_gate_a_device_is_acknowledged_after_the_commit_and_not_before() {
+    let broker = broker().await;
+    let (asked, mut is_asked) = mpsc::unbounded_channel();
+    let intake = Arc::new(Slow { asked, answer: tokio::sync::Semaphore::new(0) });
+    let (_downlinks, receiver) = mpsc::channel(1);
+    let stop = CancellationToken::new();
+    let config = MqttConfig::new("127.0.0.1", broker.addr().port(), "gatehouse", PASSWORD).with_gate(broker.gate());
+    tokio::spawn(run(config, Arc::clone(&intake) as Arc<dyn Intake>, receiver, stop.clone()));
+
+    let mut options = Options3::new("door-1", "127.0.0.1", broker.addr().port());
+    options.set_credentials("door-1", PASSWORD);
+    let (client, mut events) = Client3::new(options, 8);
+    let read = r#"{"seq":1,"type":"card_read","card":"1234567890"}"#;
+    client.publish("gh/door-1/event", rumqttc::QoS::AtLeastOnce, false, read).await.expect("queues");
+    client.publish("gh/door-1/event", rumqttc::QoS::AtLeastOnce, false, "not an event").await.expect("queues");
+    let (acked, mut is_acked) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok(event) = events.poll().await {
+            if matches!(event, Event3::Incoming(Packet3::PubAck(_))) {
+                let _ = acked.send(());
+            }
+        }
+    });
+    tokio::time::timeout(PATIENCE, is_asked.recv()).await.expect("in time").expect("the intake is asked");
+    assert!(is_acked.try_recv().is_err(), "nothing is acknowledged while the store is busy");
+    intake.answer.add_permits(1);
+    for what in ["the read", "what no intake can take"] {
+        tokio::time::timeout(PATIENCE, is_acked.recv()).await.unwrap_or_else(|_| panic!("no PUBACK for {what}"));
+    }
+    stop.cancel();
+    broker.stop().await;
+}

@@ -1,0 +1,76 @@
+//! Between the embedded broker and the adapter: a device's event is acknowledged once the intake has it.
+//!
+//! ```text
+//! device ─ PUBLISH gh/<key>/event ─▶ broker ─ route ─▶ adapter ─▶ Intake::offer ─ committed ─▶ taken() ─▶ PUBACK ─▶ device
+//! ```
+//! A broker alone acknowledges what it has in memory, and a kill -9 then loses a card read that its reader believes safe. With
+//! an external broker the broker's own persistence has to do.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Mutex, PoisonError};
+use tokio::sync::{oneshot, watch};
+
+/// Events that wait for the intake.
+#[derive(Debug)]
+pub struct Gate {
+    waiting: Mutex<HashMap<u64, Vec<oneshot::Sender<()>>>>,
+    hasher: RandomState,
+    /// Whether an adapter uses the gate, and is subscribed.
+    listener: watch::Sender<Listener>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Listener {
+    /// No adapter uses the gate: events pass as in any broker.
+    Unused,
+    /// The adapter is not subscribed yet, or not again.
+    Away,
+    /// The adapter hears everything.
+    There,
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self { waiting: Mutex::default(), hasher: RandomState::new(), listener: watch::channel(Listener::Unused).0 }
+    }
+}
+
+impl Gate {
+    pub(super) fn listener(&self, state: Listener) {
+        self.listener.send_replace(state);
+    }
+
+    /// Whether messages on this topic wait: events of native devices, where an adapter uses the gate.
+    pub(super) fn holds(&self, topic: &str) -> bool {
+        *self.listener.borrow() != Listener::Unused && topic.starts_with("gh/") && topic.ends_with("/event")
+    }
+
+    /// Waits until the adapter is subscribed.
+    pub(super) async fn listened(&self) {
+        // The sender is ours: the channel does not close.
+        let _ = self.listener.subscribe().wait_for(|listener| *listener != Listener::Away).await;
+    }
+
+    fn key(&self, topic: &[u8], payload: &[u8]) -> u64 {
+        self.hasher.hash_one((topic, payload))
+    }
+
+    /// Resolves when this message is taken.
+    pub(super) fn wait(&self, topic: &str, payload: &[u8]) -> oneshot::Receiver<()> {
+        let (sender, receiver) = oneshot::channel();
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.entry(self.key(topic.as_bytes(), payload)).or_default().push(sender);
+        receiver
+    }
+
+    /// The intake has it, or it is nothing that an intake could have.
+    pub(super) fn taken(&self, topic: &[u8], payload: &[u8]) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let senders = waiting.remove(&self.key(topic, payload));
+        for sender in senders.into_iter().flatten() {
+            // Whoever waited may be gone with its connection.
+            let _ = sender.send(());
+        }
+    }
+}
