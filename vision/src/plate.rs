@@ -32,11 +32,13 @@ pub struct PlateOptions {
     pub reads_max: usize,
     /// Reads at or above this are not looked at twice.
     pub sure: f32,
+    /// Most further looks in one frame, each a run of the reader: bounds the time of a frame full of doubtful plates.
+    pub looks_max: usize,
 }
 
 impl Default for PlateOptions {
     fn default() -> Self {
-        Self { long_side: 960, score_min: 0.3, reads_max: 8, sure: 0.9 }
+        Self { long_side: 960, score_min: 0.3, reads_max: 8, sure: 0.9, looks_max: 6 }
     }
 }
 
@@ -112,8 +114,9 @@ impl PlateReader {
     /// Finds and reads the plates of a frame, best detection first. Boxes in which no plate text fits are left out.
     pub fn read(&self, frame: &Frame, options: &PlateOptions) -> Result<Vec<PlateRead>, PlateError> {
         let mut reads = Vec::new();
+        let mut looks_left = options.looks_max;
         for found in self.find(frame, options)?.into_iter().take(options.reads_max) {
-            reads.extend(self.read_at(frame, &found, options)?);
+            reads.extend(self.read_with(frame, &found, rectify::SINGLE, options.sure, &mut looks_left)?);
         }
         Ok(reads)
     }
@@ -125,7 +128,7 @@ impl PlateReader {
         found: &FoundPlate,
         options: &PlateOptions,
     ) -> Result<Option<PlateRead>, PlateError> {
-        self.read_with(frame, found, rectify::SINGLE, options)
+        self.read_with(frame, found, rectify::SINGLE, options.sure, &mut { options.looks_max })
     }
 
     /// Reads a plate whose corners are exact, as those of a cut-out picture are: no margins are added.
@@ -135,7 +138,7 @@ impl PlateReader {
         found: &FoundPlate,
         options: &PlateOptions,
     ) -> Result<Option<PlateRead>, PlateError> {
-        self.read_with(frame, found, rectify::EXACT, options)
+        self.read_with(frame, found, rectify::EXACT, options.sure, &mut { options.looks_max })
     }
 
     fn read_with(
@@ -143,29 +146,36 @@ impl PlateReader {
         frame: &Frame,
         found: &FoundPlate,
         margins: rectify::Margins,
-        options: &PlateOptions,
+        enough: f32,
+        looks_left: &mut usize,
     ) -> Result<Option<PlateRead>, PlateError> {
         let Some(flat) = rectify::single(frame, &found.corners, margins) else { return Ok(None) };
         let colour = colour::estimate(&flat);
         let first = self.look(&[Strip::plain(flat)], colour)?.pop().unwrap_or_default();
         let sure = first.first().map_or(0.0, |best| best.probability);
         let ordinary = matches!(colour, PlateColour::Blue | PlateColour::Green);
-        if ordinary && sure >= options.sure {
+        if ordinary && sure >= enough {
             return Ok(PlateRead::from_best(first, colour, PlateKind::Single, found));
         }
         let mut strips: Vec<(View, Strip)> = Vec::new();
-        if let Some(tight) = rectify::single(frame, &found.corners, rectify::TIGHT) {
+        if sure >= SECOND_LOOK
+            && let Some(tight) = rectify::single(frame, &found.corners, rectify::TIGHT)
+        {
             if !ordinary {
                 strips.push((View::Marked, Strip::wide_grey(&tight)));
             }
-            if (SECOND_LOOK..options.sure).contains(&sure) {
+            if sure < enough {
                 strips.push((View::Again, Strip::plain(tight)));
             }
         }
-        if !ordinary && sure < options.sure && rectify::aspect(&found.corners) < DOUBLE_ASPECT {
+        // Only large vehicles carry two rows, on yellow.
+        let perhaps_double = matches!(colour, PlateColour::Yellow | PlateColour::Unknown);
+        if perhaps_double && sure < enough && rectify::aspect(&found.corners) < DOUBLE_ASPECT {
             let lifted = rectify::LIFTS.iter().filter_map(|lift| rectify::double(frame, &found.corners, *lift));
             strips.extend(lifted.map(|flat| (View::Double, Strip::plain(flat))));
         }
+        strips.truncate(*looks_left);
+        *looks_left -= strips.len();
         let (views, strips): (Vec<_>, Vec<_>) = strips.into_iter().unzip();
         let (mut single, mut marked, mut double) = (vec![first], Vec::new(), Vec::new());
         for (view, said) in views.into_iter().zip(self.look(&strips, colour)?) {

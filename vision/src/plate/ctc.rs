@@ -14,6 +14,8 @@ const MAX_LEN: usize = 8;
 const BEAM: usize = 16;
 /// Characters below this are not tried at a step.
 const FLOOR: f32 = 1e-6;
+/// A step this sure of the blank is passed over.
+const SILENCE: f32 = 0.9999;
 /// Weight of an ordinary form on a plate of another colour: colour estimates err at night.
 const ORDINARY_ELSEWHERE: f64 = 0.1;
 /// Weight of a marked form (学, 警 …) on its colour, and elsewhere: they are rarer than the civil form.
@@ -53,6 +55,13 @@ struct Prefix {
     glyph: f64,
 }
 
+impl Prefix {
+    /// The class it ends on.
+    fn last(&self) -> Option<u8> {
+        self.len.checked_sub(1).map(|i| self.text[i as usize])
+    }
+}
+
 impl Grammar {
     /// Reads the alphabet file: one character a line, class i on line i − 1. `None` when it has not 72 lines.
     pub fn new(alphabet: &str) -> Option<Self> {
@@ -79,11 +88,20 @@ impl Grammar {
         let mut beam = vec![Prefix { text: [0; MAX_LEN], len: 0, alive: every_form, blank: 1.0, glyph: 0.0 }];
         let mut next: Vec<Prefix> = Vec::with_capacity(BEAM * 8);
         for step in steps.chunks_exact(CLASSES) {
+            if step[0] >= SILENCE {
+                // Most steps say nothing: no prefix grows, none merge.
+                for prefix in &mut beam {
+                    let whole = prefix.blank + prefix.glyph;
+                    let again = prefix.last().map_or(0.0, |c| prefix.glyph * f64::from(step[c as usize]));
+                    (prefix.blank, prefix.glyph) = (whole * f64::from(step[0]), again);
+                }
+                continue;
+            }
             next.clear();
             let likely: Vec<u8> = (1..CLASSES as u8).filter(|&c| step[c as usize] > FLOOR).collect();
             for prefix in &beam {
                 let whole = prefix.blank + prefix.glyph;
-                let last = prefix.len.checked_sub(1).map(|i| prefix.text[i as usize]);
+                let last = prefix.last();
                 let again = last.map_or(0.0, |c| prefix.glyph * f64::from(step[c as usize]));
                 merge(&mut next, Prefix { blank: whole * f64::from(step[0]), glyph: again, ..*prefix });
                 for &c in &likely {
