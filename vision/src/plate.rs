@@ -116,7 +116,8 @@ impl PlateReader {
         let mut reads = Vec::new();
         let mut looks_left = options.looks_max;
         for found in self.find(frame, options)?.into_iter().take(options.reads_max) {
-            reads.extend(self.read_with(frame, &found, rectify::SINGLE, options.sure, &mut looks_left)?);
+            let read = self.read_with(frame, &found, rectify::SINGLE, options.sure, &mut looks_left)?;
+            reads.extend(read.filter(|read| read.confidence >= SAID_MIN));
         }
         Ok(reads)
     }
@@ -247,6 +248,8 @@ impl Strip {
     }
 }
 
+/// A read less likely than this says nothing: no plate, or one that cannot be read.
+const SAID_MIN: f32 = 0.05;
 /// A single row read less surely than this is not worth a second look: it is no plate, or has two rows.
 const SECOND_LOOK: f32 = 0.1;
 /// Width over height below which a plate may have two rows: 2 by the norm, 3.1 and more for one row; turned away, a one-row

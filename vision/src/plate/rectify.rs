@@ -30,12 +30,12 @@ struct TwoRows {
 
 /// Found by search on plates laid out as GA 36 says from the characters of real one-row plates.
 const DOUBLE: TwoRows = TwoRows {
-    beside: 0.02,
-    below: 0.03,
-    upper_y: [0.03, 0.40],
-    upper_x: [0.47, 0.18],
-    lower_y: [0.38, 1.0],
-    upper_width: 27,
+    beside: -0.026,
+    below: -0.009,
+    upper_y: [0.058, 0.487],
+    upper_x: [0.471, 0.154],
+    lower_y: [0.334, 1.0],
+    upper_width: 26,
 };
 /// The flattened two-row plate: 220 × 110.
 const DOUBLE_FLAT: (u32, u32) = (220, 110);
