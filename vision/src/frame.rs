@@ -329,6 +329,13 @@ impl<const C: usize> Raster<C> {
     }
 }
 
+impl Luma {
+    /// The same picture with three equal channels.
+    pub fn to_rgb(&self) -> Rgb {
+        Raster { width: self.width, height: self.height, data: self.data.iter().flat_map(|&v| [v; 3]).collect() }
+    }
+}
+
 impl Rgb {
     /// The picture as a JPEG file; `quality` 1–100.
     pub fn to_jpeg(&self, quality: u8) -> Result<Vec<u8>, FrameError> {

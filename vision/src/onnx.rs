@@ -4,6 +4,8 @@
 //! of worker threads: each call borrows an idle session and gives it back; a further session is made only when all are
 //! busy, so there are never more than there were workers at once.
 
+#[cfg(test)]
+mod parity;
 mod tiny;
 
 use std::path::{Path, PathBuf};
@@ -142,8 +144,8 @@ impl Model {
             Some(session) => session,
             None => self.new_session()?,
         };
-        let input = TensorRef::from_array_view((shape, data)).map_err(failed)?;
-        let answer = match session.run(ort::inputs![input]) {
+        let answer = match TensorRef::from_array_view((shape, data)).and_then(|input| session.run(ort::inputs![input]))
+        {
             Ok(values) => take(&Outputs { model: self.spec, values }),
             Err(error) => Err(failed(error)),
         };

@@ -11,13 +11,14 @@ mod ctc;
 pub(crate) mod detect;
 mod rectify;
 
-use gatehouse_core::recognition::plate::{PlateColour, PlateKind};
+use gatehouse_core::recognition::plate::{PlateColour, PlateKind, edit_distance};
+use gatehouse_core::recognition::plate_grammar::Slot;
 
 use crate::frame::{Frame, Rgb};
 use crate::models::{self, RuntimePaths};
 use crate::onnx::{Model, OnnxError};
 use crate::scratch::Pool;
-use ctc::{CLASSES, Candidate, Grammar};
+use ctc::{CLASSES, Candidate, Grammar, combine};
 pub use detect::FoundPlate;
 
 /// How a frame is searched for plates.
@@ -31,11 +32,13 @@ pub struct PlateOptions {
     pub reads_max: usize,
     /// Reads at or above this are not looked at twice.
     pub sure: f32,
+    /// Most further looks in one frame, each a run of the reader: bounds the time of a frame full of doubtful plates.
+    pub looks_max: usize,
 }
 
 impl Default for PlateOptions {
     fn default() -> Self {
-        Self { long_side: 960, score_min: 0.3, reads_max: 8, sure: 0.9 }
+        Self { long_side: 960, score_min: 0.3, reads_max: 8, sure: 0.9, looks_max: 6 }
     }
 }
 
@@ -79,13 +82,6 @@ pub struct PlateReader {
     strips: Pool<Vec<f32>>,
 }
 
-/// What one look at a plate said.
-#[derive(Debug, Clone)]
-struct Look {
-    candidates: Vec<Candidate>,
-    kind: PlateKind,
-}
-
 impl PlateReader {
     /// Loads both models and the alphabet.
     pub fn open(paths: &RuntimePaths) -> Result<Self, PlateError> {
@@ -118,8 +114,10 @@ impl PlateReader {
     /// Finds and reads the plates of a frame, best detection first. Boxes in which no plate text fits are left out.
     pub fn read(&self, frame: &Frame, options: &PlateOptions) -> Result<Vec<PlateRead>, PlateError> {
         let mut reads = Vec::new();
+        let mut looks_left = options.looks_max;
         for found in self.find(frame, options)?.into_iter().take(options.reads_max) {
-            reads.extend(self.read_at(frame, &found, options)?);
+            let read = self.read_with(frame, &found, rectify::SINGLE, options.sure, &mut looks_left)?;
+            reads.extend(read.filter(|read| read.confidence >= SAID_MIN));
         }
         Ok(reads)
     }
@@ -131,7 +129,7 @@ impl PlateReader {
         found: &FoundPlate,
         options: &PlateOptions,
     ) -> Result<Option<PlateRead>, PlateError> {
-        self.read_with(frame, found, rectify::SINGLE, options)
+        self.read_with(frame, found, rectify::SINGLE, options.sure, &mut { options.looks_max })
     }
 
     /// Reads a plate whose corners are exact, as those of a cut-out picture are: no margins are added.
@@ -141,7 +139,7 @@ impl PlateReader {
         found: &FoundPlate,
         options: &PlateOptions,
     ) -> Result<Option<PlateRead>, PlateError> {
-        self.read_with(frame, found, rectify::EXACT, options)
+        self.read_with(frame, found, rectify::EXACT, options.sure, &mut { options.looks_max })
     }
 
     fn read_with(
@@ -149,32 +147,69 @@ impl PlateReader {
         frame: &Frame,
         found: &FoundPlate,
         margins: rectify::Margins,
-        options: &PlateOptions,
+        enough: f32,
+        looks_left: &mut usize,
     ) -> Result<Option<PlateRead>, PlateError> {
         let Some(flat) = rectify::single(frame, &found.corners, margins) else { return Ok(None) };
         let colour = colour::estimate(&flat);
-        let look = Look { candidates: self.look(&[flat], colour)?.pop().unwrap_or_default(), kind: PlateKind::Single };
-        let _ = options;
-        Ok(look.candidates.into_iter().next().map(|best| PlateRead {
-            text: best.text,
-            confidence: best.probability,
-            colour,
-            kind: look.kind,
-            corners: found.corners,
-            bounds: found.bounds,
-            score: found.score,
-        }))
+        let first = self.look(&[Strip::plain(flat)], colour)?.pop().unwrap_or_default();
+        let sure = first.first().map_or(0.0, |best| best.probability);
+        let ordinary = matches!(colour, PlateColour::Blue | PlateColour::Green);
+        if ordinary && sure >= enough {
+            return Ok(PlateRead::from_best(first, colour, PlateKind::Single, found));
+        }
+        let mut strips: Vec<(View, Strip)> = Vec::new();
+        if sure >= SECOND_LOOK
+            && let Some(tight) = rectify::single(frame, &found.corners, rectify::TIGHT)
+        {
+            if !ordinary {
+                strips.push((View::Marked, Strip::wide_grey(&tight)));
+            }
+            if sure < enough {
+                strips.push((View::Again, Strip::plain(tight)));
+            }
+        }
+        // Only large vehicles carry two rows, on yellow.
+        let perhaps_double = matches!(colour, PlateColour::Yellow | PlateColour::Unknown);
+        if perhaps_double && sure < enough && rectify::aspect(&found.corners) < DOUBLE_ASPECT {
+            let lifted = rectify::LIFTS.iter().filter_map(|lift| rectify::double(frame, &found.corners, *lift));
+            strips.extend(lifted.map(|flat| (View::Double, Strip::plain(flat))));
+        }
+        strips.truncate(*looks_left);
+        *looks_left -= strips.len();
+        let (views, strips): (Vec<_>, Vec<_>) = strips.into_iter().unzip();
+        let (mut single, mut marked, mut double) = (vec![first], Vec::new(), Vec::new());
+        for (view, said) in views.into_iter().zip(self.look(&strips, colour)?) {
+            match view {
+                View::Again => single.push(said),
+                View::Marked => marked.extend(said.into_iter().find(|c| !c.form.is_ordinary())),
+                View::Double => double.extend(said.into_iter().find(|c| c.form.slots.len() == 7)),
+            }
+        }
+        let single = combine(&single);
+        let marked = marked.into_iter().filter(|mark| may_be_marked(mark, single.first())).max_by(by_probability);
+        let double = double.into_iter().max_by(by_probability);
+        let plain = single.first().map_or(0.0, |best| best.probability);
+        let (best, kind) = match (marked, double) {
+            (_, Some(double)) if double.probability > plain.max(DOUBLE_MIN) => (vec![double], PlateKind::Double),
+            (Some(marked), _) => (vec![marked], PlateKind::Single),
+            _ => (single, PlateKind::Single),
+        };
+        Ok(PlateRead::from_best(best, colour, kind, found))
     }
 
-    /// Runs the reader once over several flat plates and searches each answer for texts.
-    fn look(&self, flats: &[Rgb], colour: PlateColour) -> Result<Vec<Vec<Candidate>>, OnnxError> {
+    /// Runs the reader once over several strips and searches each answer for texts.
+    fn look(&self, strips: &[Strip], colour: PlateColour) -> Result<Vec<Vec<Candidate>>, OnnxError> {
+        if strips.is_empty() {
+            return Ok(Vec::new());
+        }
         let one = 3 * rectify::STRIP.1 as usize * rectify::PADDED;
         let mut input = self.strips.take();
-        input.resize(one * flats.len(), 0.0);
-        for (flat, strip) in flats.iter().zip(input.chunks_exact_mut(one)) {
-            rectify::strip_into(flat, strip);
+        input.resize(one * strips.len(), 0.0);
+        for (strip, values) in strips.iter().zip(input.chunks_exact_mut(one)) {
+            rectify::strip_into(&strip.picture, strip.width, values);
         }
-        let shape = [flats.len(), 3, rectify::STRIP.1 as usize, rectify::PADDED];
+        let shape = [strips.len(), 3, rectify::STRIP.1 as usize, rectify::PADDED];
         let answer = self.reader.run(&shape, &input, |out| {
             let (shape, values) = out.tensor_with_shape(0)?;
             let steps = (shape[1].max(1) as usize) * CLASSES;
@@ -182,5 +217,72 @@ impl PlateReader {
         });
         self.strips.give(input);
         answer
+    }
+}
+
+/// Why a plate is looked at again.
+#[derive(Debug, Clone, Copy)]
+enum View {
+    /// Unsure: the same row, cut tighter.
+    Again,
+    /// Neither blue nor green: wider and without colour, where 学, 警 and the like can be told from digits.
+    Marked,
+    /// Not blue, not green and not long: perhaps two rows.
+    Double,
+}
+
+/// What the reader is shown of a plate.
+#[derive(Debug, Clone)]
+struct Strip {
+    picture: Rgb,
+    width: u32,
+}
+
+impl Strip {
+    fn plain(picture: Rgb) -> Self {
+        Self { picture, width: rectify::STRIP.0 }
+    }
+
+    fn wide_grey(picture: &Rgb) -> Self {
+        Self { picture: picture.view().to_luma().to_rgb(), width: rectify::WIDE }
+    }
+}
+
+/// A read less likely than this says nothing: no plate, or one that cannot be read.
+const SAID_MIN: f32 = 0.05;
+/// A single row read less surely than this is not worth a second look: it is no plate, or has two rows.
+const SECOND_LOOK: f32 = 0.1;
+/// Width over height below which a plate may have two rows: 2 by the norm, 3.1 and more for one row; turned away, a one-row
+/// plate gets shorter too.
+const DOUBLE_ASPECT: f32 = 2.9;
+/// Least probability of a two-row read.
+const DOUBLE_MIN: f32 = 0.3;
+/// Least probability of a marked text in the wide view.
+const MARKED_MIN: f32 = 0.5;
+
+/// Whether the wide view's marked text is to be believed: sure enough, and but for the mark what the ordinary view read.
+fn may_be_marked(marked: &Candidate, plain: Option<&Candidate>) -> bool {
+    let unmarked = |c: &Candidate| -> String {
+        c.text.chars().zip(c.form.slots).filter(|(_, slot)| !matches!(slot, Slot::Is(_))).map(|(c, _)| c).collect()
+    };
+    let common = unmarked(marked);
+    marked.probability >= MARKED_MIN && plain.is_none_or(|plain| edit_distance(&plain.text, &common) <= 2)
+}
+
+fn by_probability(a: &Candidate, b: &Candidate) -> std::cmp::Ordering {
+    a.probability.total_cmp(&b.probability)
+}
+
+impl PlateRead {
+    fn from_best(best: Vec<Candidate>, colour: PlateColour, kind: PlateKind, found: &FoundPlate) -> Option<Self> {
+        best.into_iter().next().map(|best| Self {
+            text: best.text,
+            confidence: best.probability,
+            colour,
+            kind,
+            corners: found.corners,
+            bounds: found.bounds,
+            score: found.score,
+        })
     }
 }

@@ -4,12 +4,16 @@ use std::path::{Path, PathBuf};
 
 use crate::models::RuntimePaths;
 
-/// The runtime files: in `GATEHOUSE_DATA`, else in `target/gatehouse-data` of the workspace.
-pub(crate) fn runtime() -> RuntimePaths {
-    let data = std::env::var_os("GATEHOUSE_DATA")
+/// The data directory of the tests: `GATEHOUSE_DATA`, else `target/gatehouse-data` of the workspace.
+pub(crate) fn data() -> PathBuf {
+    std::env::var_os("GATEHOUSE_DATA")
         .map(PathBuf::from)
-        .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/gatehouse-data"));
-    let paths = RuntimePaths::in_data_dir(&data);
+        .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/gatehouse-data"))
+}
+
+/// The runtime files of the data directory; without them the test fails and says what to run.
+pub(crate) fn runtime() -> RuntimePaths {
+    let paths = RuntimePaths::in_data_dir(&data());
     let missing = paths.missing();
     assert!(
         missing.is_empty(),

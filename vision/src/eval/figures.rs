@@ -89,7 +89,7 @@ impl Scores {
 
     /// The usual thresholds.
     pub(super) fn table(&self) -> Vec<Threshold> {
-        (4..=13).map(|i| self.at(f64::from(i) * 0.05)).collect()
+        (4..=13).map(|i| self.at(f64::from(i) / 20.0)).collect()
     }
 
     pub(super) fn true_accept_at(&self, far_max: f64) -> TrueAccept {

@@ -2,26 +2,23 @@
 
 use super::{Raster, View};
 
-/// One target coordinate's two source neighbours and the weight of the second, in 1/2048.
+/// One target coordinate's two neighbouring source samples: the first, and the weight of the one after it in 1/2048.
 #[derive(Clone, Copy)]
 struct Tap {
     first: u32,
-    second: u32,
     weight: i32,
 }
 
 const ONE: i32 = 2048;
 
-/// Taps of a whole axis: target centre (i + ½)·scale − ½, edges replicated.
+/// Taps of a whole axis of at least two samples: target centre (i + ½)·scale − ½, edges replicated.
 fn taps(from: u32, to: u32) -> Vec<Tap> {
     let scale = f64::from(from) / f64::from(to);
     (0..to)
         .map(|i| {
-            let at = (f64::from(i) + 0.5) * scale - 0.5;
-            let base = at.floor();
-            let first = base.clamp(0.0, f64::from(from - 1)) as u32;
-            let second = (base + 1.0).clamp(0.0, f64::from(from - 1)) as u32;
-            Tap { first, second, weight: ((at - base) * f64::from(ONE)).round() as i32 }
+            let at = ((f64::from(i) + 0.5) * scale - 0.5).clamp(0.0, f64::from(from - 1));
+            let first = at.floor().min(f64::from(from - 2));
+            Tap { first: first as u32, weight: ((at - first) * f64::from(ONE)).round() as i32 }
         })
         .collect()
 }
@@ -33,6 +30,9 @@ pub(super) fn bilinear<const C: usize>(src: View<'_, C>, width: u32, height: u32
     if (width, height) == (src.width, src.height) {
         return src.to_raster();
     }
+    if src.width < 2 || src.height < 2 {
+        return bilinear(doubled(src).view(), width, height);
+    }
     let columns = taps(src.width, width);
     let rows = taps(src.height, height);
     let len = C * width as usize;
@@ -43,7 +43,7 @@ pub(super) fn bilinear<const C: usize>(src: View<'_, C>, width: u32, height: u32
         if held[0].0 != Some(tap.first) && held[1].0 == Some(tap.first) {
             held.swap(0, 1);
         }
-        for (slot, wanted) in held.iter_mut().zip([tap.first, tap.second]) {
+        for (slot, wanted) in held.iter_mut().zip([tap.first, tap.first + 1]) {
             if slot.0 != Some(wanted) {
                 stretch_row::<C>(src.row(wanted), &columns, &mut slot.1);
                 slot.0 = Some(wanted);
@@ -58,10 +58,25 @@ pub(super) fn bilinear<const C: usize>(src: View<'_, C>, width: u32, height: u32
     out
 }
 
+/// A picture one sample wide or high, with that sample twice: the same picture to an interpolation.
+fn doubled<const C: usize>(src: View<'_, C>) -> Raster<C> {
+    let (w, h) = (src.width.max(2), src.height.max(2));
+    let mut out = Raster::new(w, h);
+    for (y, row) in out.data.chunks_exact_mut(C * w as usize).enumerate() {
+        let source = src.row((y as u32).min(src.height - 1));
+        for (x, pixel) in row.chunks_exact_mut(C).enumerate() {
+            let at = C * x.min(src.width as usize - 1);
+            pixel.copy_from_slice(&source[at..at + C]);
+        }
+    }
+    out
+}
+
 fn stretch_row<const C: usize>(row: &[u8], columns: &[Tap], out: &mut [i32]) {
     for (tap, out) in columns.iter().zip(out.chunks_exact_mut(C)) {
-        let first = &row[C * tap.first as usize..][..C];
-        let second = &row[C * tap.second as usize..][..C];
+        let at = C * tap.first as usize;
+        // One bounds check for both neighbours.
+        let (first, second) = row[at..at + 2 * C].split_at(C);
         for c in 0..C {
             out[c] = i32::from(first[c]) * (ONE - tap.weight) + i32::from(second[c]) * tap.weight;
         }
