@@ -43,7 +43,7 @@ struct Shooter {
 
 impl Shooter {
     fn new(name: &str, kind: SceneKind, faces: &Path) -> Self {
-        let config = CameraConfig::new(name, kind);
+        let config = CameraConfig::new(name, kind).variant(u32::from(name.contains("West")));
         let encoder = Encoder::new(config.fps as f32, config.bitrate_kbps, config.fps).expect("an encoder");
         let source = LiveSource::new(name, config.fps as f32);
         let mut listener = source.listen().expect("room");
@@ -133,11 +133,21 @@ fn main() {
         s.cue(Cue::CarLeaves);
         s.run(1.6).shot(&out, "gate_leaving");
     }
+    if wanted("west") {
+        let mut s = Shooter::new("CAM-02 西门 West gate", SceneKind::Gate, &faces);
+        s.run(1.0).shot(&out, "west_empty");
+        s.cue(Cue::CarArrives { plate: PLATES[8].0.into(), colour: PLATES[8].1, body: PLATES[8].2 });
+        s.run(6.0).shot(&out, "west_stopped");
+        s.cue(Cue::Barrier { open: true });
+        s.run(0.8).shot(&out, "west_opening");
+    }
     if wanted("plates") {
         for (n, (plate, colour, body)) in PLATES.into_iter().enumerate() {
             let mut s = Shooter::new("CAM-01 东门 East gate", SceneKind::Gate, &faces);
             s.cue(Cue::CarArrives { plate: plate.into(), colour, body });
-            s.run(6.2).shot(&out, &format!("plate_{n:02}_{plate}"));
+            s.run(4.2).shot(&out, &format!("plate_{n:02}_{plate}_a"));
+            s.run(0.6).shot(&out, &format!("plate_{n:02}_{plate}_b"));
+            s.run(1.4).shot(&out, &format!("plate_{n:02}_{plate}_c"));
         }
     }
     if wanted("lobby") {

@@ -27,7 +27,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let port = args.first().map_or(Ok(8554), |p| p.parse())?;
     let faces = args.get(1).filter(|f| !f.is_empty()).map(PathBuf::from);
     let server = RtspServer::bind(([127, 0, 0, 1], port).into(), Users::one("viewer", "viewer")).await?;
-    let cameras = CAMERAS.iter().map(|(_, name, kind)| CameraConfig::new(*name, *kind)).collect();
+    let cameras = CAMERAS
+        .iter()
+        .enumerate()
+        .map(|(n, (_, name, kind))| CameraConfig::new(*name, *kind).variant(n as u32))
+        .collect();
     let studio = Studio::start(StudioConfig { faces, ..StudioConfig::default() }, cameras)?;
     for ((path, ..), scene) in CAMERAS.iter().zip(studio.scenes()) {
         server.mount(path, scene.source());

@@ -274,3 +274,76 @@ async fn a_dropped_server_closes_its_clients() {
     drop(server);
     assert_eq!(raw.stream.read(&mut [0u8; 16]).await.unwrap_or(0), 0);
 }
+
+mod with_retina {
+    //! The server against the client the product itself uses.
+
+    use super::*;
+    use crate::sim::scene::canvas::I420;
+    use crate::sim::scene::encode::Encoder;
+    use futures_util::StreamExt as _;
+    use retina::client::{Credentials, PlayOptions, Session, SessionOptions, SetupOptions, Transport};
+    use retina::codec::CodecItem;
+
+    async fn camera() -> (RtspServer, Arc<LiveSource>) {
+        let server = RtspServer::bind(([127, 0, 0, 1], 0).into(), Users::one(USER, PASSWORD)).await.expect("a port");
+        let source = LiveSource::new("East gate", 12.0);
+        server.mount("gate-east", source.clone());
+        let mut encoder = Encoder::new(12.0, 400, 4).expect("an encoder");
+        let mut picture = I420::black(640, 360);
+        for n in 0..6u64 {
+            picture.y.iter_mut().enumerate().for_each(|(i, y)| *y = (i as u64 * (n + 3) % 200) as u8 + 16);
+            encoder.publish(&picture, n * 7_500, SystemTime::now(), &source).expect("encoded");
+        }
+        (server, source)
+    }
+
+    async fn describe(
+        server: &RtspServer,
+        password: &str,
+    ) -> Result<Session<retina::client::Described>, retina::Error> {
+        let url = url::Url::parse(&server.url("gate-east")).expect("a URL");
+        let creds = Credentials { username: USER.into(), password: password.into() };
+        Session::describe(url, SessionOptions::default().creds(Some(creds))).await
+    }
+
+    async fn plays_over(transport: Transport) {
+        let (server, _source) = camera().await;
+        let mut session = describe(&server, PASSWORD).await.expect("described");
+        session.setup(0, SetupOptions::default().transport(transport)).await.expect("set up");
+        let mut stream = session.play(PlayOptions::default()).await.expect("playing").demuxed().expect("demuxed");
+        // Six pictures, a key frame every four: who joins now gets the last group, pictures 4 and 5.
+        for key in [true, false] {
+            let item = tokio::time::timeout(Duration::from_secs(20), stream.next()).await.expect("in time");
+            match item.expect("a picture").expect("no error") {
+                CodecItem::VideoFrame(frame) => {
+                    assert_eq!(frame.is_random_access_point(), key);
+                    assert_eq!(frame.loss(), 0);
+                }
+                other => panic!("no picture: {other:?}"),
+            }
+        }
+        match stream.streams()[0].parameters() {
+            Some(retina::codec::ParametersRef::Video(v)) => assert_eq!(v.pixel_dimensions(), (640, 360)),
+            other => panic!("no parameters: {other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn it_plays_over_tcp() {
+        plays_over(Transport::Tcp(Default::default())).await;
+    }
+
+    #[tokio::test]
+    async fn it_plays_over_udp() {
+        plays_over(Transport::Udp(Default::default())).await;
+    }
+
+    #[tokio::test]
+    async fn a_wrong_password_is_refused() {
+        let (server, _source) = camera().await;
+        let error = describe(&server, "guessed").await.err().expect("refused");
+        assert!(error.to_string().contains("401"), "{error}");
+        assert_eq!(server.stats().unauthorized, 1);
+    }
+}

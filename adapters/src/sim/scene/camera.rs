@@ -81,7 +81,7 @@ impl Camera {
     pub fn new(config: CameraConfig, faces: Option<PathBuf>) -> Self {
         let (w, h) = (config.width.max(400) & !1, config.height.max(200) & !1);
         let scene: Box<dyn Scene> = match config.kind {
-            SceneKind::Gate => Box::new(gate::Gate::new(w, h)),
+            SceneKind::Gate => Box::new(gate::Gate::new(w, h, config.variant)),
             SceneKind::Lobby => Box::new(lobby::Lobby::new(w, h, faces)),
             SceneKind::Corridor => Box::new(corridor::Corridor::new(w, h)),
             SceneKind::LiftLobby => Box::new(lift::LiftLobby::new(w, h)),
@@ -206,4 +206,140 @@ impl Camera {
 
 fn overlap(a: Rect, b: Rect) -> bool {
     a.x0 < b.x1 && b.x0 < a.x1 && a.y0 < b.y1 && b.y0 < a.y1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::scene::{BodyColour, PlateColour};
+    use std::time::{Duration, Instant};
+
+    const CLOCK: &str = "2026-11-18 14:26:40.000";
+    const MOMENT: u64 = 1_795_000_000_000;
+
+    fn camera(kind: SceneKind) -> Camera {
+        Camera::new(CameraConfig { width: 640, height: 360, ..CameraConfig::new("Test", kind) }, None)
+    }
+
+    /// Plays from `from` to `to` seconds in steps; returns the last picture.
+    fn play(camera: &mut Camera, from: f32, to: f32) -> I420 {
+        let steps = ((to - from) / 0.2).ceil() as usize;
+        (1..=steps)
+            .map(|i| camera.picture(from + (to - from) * i as f32 / steps as f32, CLOCK, MOMENT).clone())
+            .last()
+            .expect("a step")
+    }
+
+    /// Waits until what a cue asked for has been painted, at standing time.
+    fn appears(camera: &mut Camera, t: f32) {
+        let layers = camera.shown.len();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while camera.shown.len() <= layers {
+            assert!(Instant::now() < deadline, "nothing appeared");
+            std::thread::yield_now();
+            camera.picture(t, CLOCK, MOMENT);
+        }
+    }
+
+    /// How many luma pixels differ clearly.
+    fn difference(a: &I420, b: &I420) -> usize {
+        a.y.iter().zip(&b.y).filter(|(a, b)| a.abs_diff(**b) > 20).count()
+    }
+
+    #[test]
+    fn every_scene_is_drawn_and_a_quiet_one_changes_only_its_text() {
+        for kind in [SceneKind::Gate, SceneKind::Lobby, SceneKind::Corridor, SceneKind::LiftLobby, SceneKind::Perimeter]
+        {
+            let mut camera = camera(kind);
+            let first = camera.picture(0.1, CLOCK, MOMENT).clone();
+            let second = camera.picture(0.2, "2026-11-18 14:26:40.083", MOMENT + 83).clone();
+            let spread = first.y.iter().max().zip(first.y.iter().min()).map(|(a, b)| a - b);
+            assert!(spread > Some(120), "{kind:?} is flat");
+            let inside = |i: usize| i / 640 < 30 || i / 640 >= 350;
+            assert!((0..640 * 360).all(|i| inside(i) || first.y[i] == second.y[i]), "{kind:?} moved");
+            assert_eq!(strip::read(&second.y, 640, 360, MOMENT), Some(MOMENT + 83));
+        }
+    }
+
+    #[test]
+    fn a_car_comes_stops_and_backs_off_without_leaving_a_trace() {
+        let mut camera = camera(SceneKind::Gate);
+        let empty = play(&mut camera, 0.0, 1.0);
+        let cue = Cue::CarArrives { plate: "京N50172".into(), colour: PlateColour::Blue, body: BodyColour::White };
+        assert!(camera.cue(&cue, 1.0));
+        appears(&mut camera, 1.0);
+        let standing = play(&mut camera, 1.0, 8.0);
+        assert_eq!(play(&mut camera, 8.0, 8.4), standing, "a stopped car stands still");
+        assert!(difference(&standing, &empty) > 40_000);
+        let blue = (0..180 * 320).filter(|i| standing.u[*i] > 165 && standing.v[*i] < 118).count();
+        assert!(blue > 300, "the plate's blue is seen: {blue}");
+        assert!(camera.cue(&Cue::CarLeaves, 8.4), "the barrier is down: it backs off");
+        assert_eq!(play(&mut camera, 8.4, 16.0), empty);
+    }
+
+    #[test]
+    fn the_barrier_rises_lets_the_car_in_and_falls() {
+        let mut camera = camera(SceneKind::Gate);
+        let empty = play(&mut camera, 0.0, 1.0);
+        camera
+            .cue(&Cue::CarArrives { plate: "京N50172".into(), colour: PlateColour::Blue, body: BodyColour::Navy }, 1.0);
+        appears(&mut camera, 1.0);
+        play(&mut camera, 1.0, 7.0);
+        camera.cue(&Cue::Barrier { open: true }, 7.0);
+        play(&mut camera, 7.0, 9.0);
+        camera.cue(&Cue::CarLeaves, 9.0);
+        let open = play(&mut camera, 9.0, 12.5);
+        assert!(difference(&open, &empty) > 2_000, "the arm is up");
+        camera.cue(&Cue::Barrier { open: false }, 12.5);
+        assert_eq!(play(&mut camera, 12.5, 14.5), empty);
+    }
+
+    #[test]
+    fn without_a_photograph_a_silhouette_comes_to_the_door_and_goes() {
+        let mut camera = camera(SceneKind::Lobby);
+        let empty = play(&mut camera, 0.0, 1.0);
+        camera.cue(&Cue::PersonAtDoor { photo: "nobody".into(), stay: Duration::from_secs(60) }, 1.0);
+        appears(&mut camera, 1.0);
+        let there = play(&mut camera, 1.0, 4.0);
+        assert!(difference(&there, &empty) > 15_000);
+        assert_ne!(play(&mut camera, 4.0, 4.6), there, "nobody stands like a picture");
+        camera.cue(&Cue::PersonGone, 4.6);
+        assert_eq!(play(&mut camera, 4.6, 7.0), empty);
+    }
+
+    #[test]
+    fn smoke_fills_the_corridor_and_clears() {
+        let mut camera = camera(SceneKind::Corridor);
+        let clear = play(&mut camera, 0.0, 1.0);
+        camera.cue(&Cue::Smoke(true), 1.0);
+        assert!(difference(&play(&mut camera, 1.0, 16.0), &clear) > 60_000);
+        camera.cue(&Cue::Smoke(false), 16.0);
+        assert_eq!(play(&mut camera, 16.0, 26.0), clear);
+    }
+
+    #[test]
+    fn an_intruder_and_a_lift_come_and_go() {
+        for (kind, cue, seen_at, gone_at) in
+            [(SceneKind::Perimeter, Cue::Intruder, 6.0, 14.0), (SceneKind::LiftLobby, Cue::LiftArrives, 5.0, 18.0)]
+        {
+            let mut camera = camera(kind);
+            let quiet = play(&mut camera, 0.0, 1.0);
+            assert!(camera.cue(&cue, 1.0));
+            assert!(difference(&play(&mut camera, 1.0, seen_at), &quiet) > 150, "{cue:?}");
+            assert_eq!(play(&mut camera, seen_at, gone_at), quiet, "{cue:?}");
+            assert!(!camera.cue(&Cue::CarLeaves, gone_at), "a cue of another scene is refused");
+        }
+    }
+
+    #[test]
+    fn a_covered_lens_is_dark_but_still_tells_the_time() {
+        let mut camera = camera(SceneKind::Lobby);
+        let before = play(&mut camera, 0.0, 1.0);
+        camera.cue(&Cue::Blackout(true), 1.0);
+        let dark = play(&mut camera, 1.0, 2.0);
+        assert!(dark.y[100 * 640..300 * 640].iter().all(|y| *y < 25));
+        assert_eq!(strip::read(&dark.y, 640, 360, MOMENT), Some(MOMENT));
+        camera.cue(&Cue::Blackout(false), 2.0);
+        assert_eq!(play(&mut camera, 2.0, 3.0), before);
+    }
 }

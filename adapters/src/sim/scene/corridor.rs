@@ -12,11 +12,11 @@ const HALF: f32 = 1.25;
 const TOP: f32 = 2.6;
 const END: f32 = 15.0;
 /// The door the smoke comes from: right wall, metres ahead.
-const SOURCE_Z: f32 = 8.2;
+const SOURCE_Z: f32 = 5.6;
 /// Seconds until the corridor is full of smoke, and until it is clear again.
 const FILL_S: f32 = 14.0;
 const CLEAR_S: f32 = 8.0;
-const PUFFS: usize = 16;
+const PUFFS: usize = 20;
 const PUFF_S: f32 = 7.0;
 
 pub(crate) struct Corridor {
@@ -34,7 +34,7 @@ pub(crate) struct Corridor {
 impl Corridor {
     pub(crate) fn new(w: usize, h: usize) -> Self {
         let (wf, hf) = (w as f32, h as f32);
-        let lens = Lens { focal: 0.95 * hf, centre: [wf * 0.47, hf * 0.36], height: 2.1 };
+        let lens = Lens { focal: 0.95 * hf, centre: [wf * 0.47, hf * 0.36], height: 2.1, side: 1.0 };
         Self {
             w: wf,
             h: hf,
@@ -131,7 +131,6 @@ impl Scene for Corridor {
         if density < 0.01 {
             return;
         }
-        let k = self.lens.scale(SOURCE_Z);
         for n in 0..PUFFS {
             // Each puff lives PUFF_S seconds, over and over; who is born before the smoke is not shown.
             let phase = t / PUFF_S + n as f32 / PUFFS as f32;
@@ -142,21 +141,20 @@ impl Scene for Corridor {
             }
             let r = |seed: u32| noise(n as f32 * 3.7 + 0.5, round * 1.9 + 0.5, seed);
             // Out of the door, up to the ceiling, then along it towards the camera.
-            let z = SOURCE_Z - 5.2 * smooth(0.15, 1.0, life) * (0.5 + 0.6 * r(1));
-            let x = HALF - 0.2 - 1.7 * smooth(0.0, 0.6, life) * (0.4 + 0.6 * r(2));
+            let z = SOURCE_Z + (3.0 - 7.0 * r(1)) * smooth(0.15, 1.0, life);
+            let x = HALF - 0.1 - 2.0 * smooth(0.0, 0.6, life) * (0.3 + 0.7 * r(2));
             let y = 0.5 + 1.9 * smooth(0.0, 0.5, life) * (0.6 + 0.4 * r(3)) - 0.5 * life * r(4);
-            let size = (0.45 + 1.9 * life) * self.lens.scale(z.max(1.5)) / 256.0 * (0.7 + 0.5 * r(5));
+            let size = (0.7 + 2.3 * life) * self.lens.scale(z.max(1.5)) / 256.0 * (0.7 + 0.5 * r(5));
             let [px, py] = self.lens.at(x, y, z.max(1.5));
             let mut at = Placing::scaled(px - 128.0 * size, py - 128.0 * size, size);
-            at.opacity = density.sqrt() * smooth(0.0, 0.12, life) * smooth(1.0, 0.6, life) * 0.85;
+            at.opacity = density.sqrt() * smooth(0.0, 0.12, life) * smooth(1.0, 0.55, life);
             out.push(Layer { sprite: self.puff.clone(), at });
         }
         let mut at = Placing::at(0.0, 0.0);
         (at.sx, at.sy) = (self.w / 64.0, self.h / 64.0);
         // In steps: a haze that changes with every picture would make every picture a large one.
-        at.opacity = (density * 24.0).floor() / 24.0 * 0.72;
+        at.opacity = (density * 24.0).floor() / 24.0 * 0.62;
         out.push(Layer { sprite: self.haze.clone(), at });
-        let _ = k;
     }
 }
 

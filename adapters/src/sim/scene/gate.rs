@@ -26,6 +26,8 @@ const ARM_S: f32 = 1.6;
 
 pub(crate) struct Gate {
     lens: Lens,
+    /// Sets this gate apart from others: other houses, other trees, another hour of the day.
+    variant: u32,
     car: Option<(Prop<Car>, Drive)>,
     arm_from: f32,
     arm_to: f32,
@@ -44,12 +46,13 @@ enum Drive {
 }
 
 impl Gate {
-    pub(crate) fn new(w: usize, h: usize) -> Self {
+    pub(crate) fn new(w: usize, h: usize, variant: u32) -> Self {
         let k = h as f32 / 720.0;
-        let lens = Lens { focal: 2_400.0 * k, centre: [w as f32 / 2.0, 84.0 * k], height: 1.6 };
+        let side = if variant % 2 == 0 { 1.0 } else { -1.0 };
+        let lens = Lens { focal: 2_400.0 * k, centre: [w as f32 / 2.0, 84.0 * k], height: 1.6, side };
         let (sheet, pivot) = arm(lens, rgb(0xff4038));
         let arms = [sheet, arm(lens, rgb(0x35e06f)).0].map(|p| Arc::new(Sprite::new(&p)));
-        Self { lens, car: None, arm_from: 0.0, arm_to: 0.0, arm_since: -10.0, arms, pivot }
+        Self { lens, variant, car: None, arm_from: 0.0, arm_to: 0.0, arm_since: -10.0, arms, pivot }
     }
 
     /// How far up the arm is, 0–1.
@@ -91,7 +94,7 @@ impl Gate {
         let up = self.arm_at(t);
         let [x, y] = self.lens.at(PIVOT[0], PIVOT[1], BOOM_Z);
         let placing = Placing::at(x - self.pivot[0], y - self.pivot[1]);
-        let at = Placing { turn: up * 84f32.to_radians(), pivot: self.pivot, ..placing };
+        let at = Placing { turn: self.lens.side * up * 84f32.to_radians(), pivot: self.pivot, ..placing };
         Layer { sprite: self.arms[usize::from(up > 0.95)].clone(), at }
     }
 }
@@ -115,6 +118,11 @@ fn arm(lens: Lens, lamp: Rgba) -> (Paint, [f32; 2]) {
     p.soft(&bar(0.1, ARM, -0.066, -0.046), 0.015 * k, alpha(lamp, 0.5));
     p.flat(&bar(0.1, ARM, -0.060, -0.047), lamp);
     p.flat(&bar(-0.30, 0.10, -0.075, 0.075), rgb(0x23272c));
+    if lens.side < 0.0 {
+        let w = p.w;
+        p.px.chunks_exact_mut(w).for_each(<[Rgba]>::reverse);
+        return (p, [w as f32 - pivot[0], pivot[1]]);
+    }
     (p, pivot)
 }
 
@@ -124,15 +132,17 @@ impl Scene for Gate {
         let mut p = Paint::new(w, h);
         let (wf, hf, k) = (w as f32, h as f32, h as f32 / 720.0);
         let horizon = lens.centre[1];
-        day_sky(&mut p, horizon + 30.0 * k);
+        let (seed, side) = (self.variant * 101, lens.side);
+        day_sky(&mut p, horizon + 30.0 * k, seed);
         for (n, (x, width, top)) in
             [(-0.02, 0.13, -0.2), (0.16, 0.10, 0.02), (0.63, 0.12, 0.0), (0.80, 0.16, -0.3)].into_iter().enumerate()
         {
-            let wall = [rgb(0xcfc4b4), rgb(0xb9bfc6), rgb(0xd6cdbd), rgb(0xc2b29f)][n];
-            facade(&mut p, [x * wf, top * horizon, width * wf, horizon * (1.12 - top)], wall, 0.45, n as u32);
+            let wall = [rgb(0xcfc4b4), rgb(0xb9bfc6), rgb(0xd6cdbd), rgb(0xc2b29f)][(n + self.variant as usize) % 4];
+            let x = if side < 0.0 { 1.0 - x - width } else { x };
+            facade(&mut p, [x * wf, top * horizon, width * wf, horizon * (1.12 - top)], wall, 0.45, n as u32 + seed);
         }
         for i in 0..16 {
-            let r = |s| noise(i as f32 * 3.7 + 0.5, 0.5, s);
+            let r = |s| noise(i as f32 * 3.7 + 0.5, 0.5, s + seed);
             let green = mix(rgb(0x6f9150), rgb(0x8faf6c), r(1));
             crown(
                 &mut p,
@@ -141,7 +151,7 @@ impl Scene for Gate {
                 (34.0 + 26.0 * r(3)) * k,
                 (26.0 + 16.0 * r(4)) * k,
                 mix(green, rgb(0xd5e0e8), 0.28),
-                i + 40,
+                i + 40 + seed,
             );
         }
         // Lawn, then everything on it.
@@ -171,7 +181,7 @@ impl Scene for Gate {
                 foot,
                 tall * lens.scale(z),
                 [rgb(0x5f8a3f), rgb(0x6d9446), rgb(0x587f3c)][n % 3],
-                n as u32 * 13 + 3,
+                n as u32 * 13 + 3 + seed,
             );
         }
         booth(&mut p, lens);
@@ -185,6 +195,10 @@ impl Scene for Gate {
                 10.0 * k,
                 alpha(rgb(0x101820), 0.13),
             );
+        }
+        if side < 0.0 {
+            // The other gate looks west: a later, warmer light.
+            p.px.iter_mut().for_each(|c| *c = [(c[0] * 1.03).min(1.0), c[1] * 0.965, c[2] * 0.87, c[3]]);
         }
         finish(&mut p, 0.018);
         p

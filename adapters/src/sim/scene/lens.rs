@@ -11,19 +11,21 @@ pub(crate) struct Lens {
     pub(crate) centre: Point,
     /// Height above the ground.
     pub(crate) height: f32,
+    /// 1, or −1 for a world seen in a mirror: the same place from the other side.
+    pub(crate) side: f32,
 }
 
 impl Lens {
     /// The picture point of a world point before the camera.
     pub(crate) fn at(&self, x: f32, y: f32, z: f32) -> Point {
         let k = self.focal / z.max(0.05);
-        [self.centre[0] + x * k, self.centre[1] + (self.height - y) * k]
+        [self.centre[0] + self.side * x * k, self.centre[1] + (self.height - y) * k]
     }
 
     /// The ground point (x, z) seen at a picture point below the horizon.
     pub(crate) fn ground(&self, px: f32, py: f32) -> [f32; 2] {
         let z = self.focal * self.height / (py - self.centre[1]).max(0.5);
-        [(px - self.centre[0]) * z / self.focal, z]
+        [self.side * (px - self.centre[0]) * z / self.focal, z]
     }
 
     /// Pixels per metre at a distance.

@@ -33,7 +33,7 @@ pub(crate) struct LiftLobby {
 impl LiftLobby {
     pub(crate) fn new(w: usize, h: usize) -> Self {
         let (wf, hf) = (w as f32, h as f32);
-        let lens = Lens { focal: 1.18 * hf, centre: [wf * 0.5, hf * 0.43], height: 1.6 };
+        let lens = Lens { focal: 1.18 * hf, centre: [wf * 0.5, hf * 0.43], height: 1.6, side: 1.0 };
         let figures = (1..=FLOORS).map(|n| Arc::new(Sprite::new(&figure(n)))).collect();
         Self { w: wf, h: hf, lens, leaf: Arc::new(Sprite::new(&leaf(lens))), figures, called: -1e3 }
     }

@@ -44,7 +44,7 @@ struct Visitor {
 impl Lobby {
     pub(crate) fn new(w: usize, h: usize, faces: Option<PathBuf>) -> Self {
         let (wf, hf) = (w as f32, h as f32);
-        let lens = Lens { focal: 1.28 * hf, centre: [wf * 0.5, hf * 0.40], height: 1.55 };
+        let lens = Lens { focal: 1.28 * hf, centre: [wf * 0.5, hf * 0.40], height: 1.55, side: 1.0 };
         let leaves = [leaf(lens, true), leaf(lens, false)].map(|p| Arc::new(Sprite::new(&p)));
         let lamps = [rgb(0xff4a3d), rgb(0x38e070)].map(|c| {
             let mut p = Paint::new(24, 24);

@@ -60,13 +60,20 @@ pub struct CameraConfig {
     pub fps: u32,
     /// The encoder's target.
     pub bitrate_kbps: u32,
+    /// Which of several places of this kind it is: odd gates are seen from the other side, in another light.
+    pub variant: u32,
 }
 
 impl CameraConfig {
     /// A camera with the size and rate its kind has in the demo: gates 1280 × 720, the others 640 × 360, 12 pictures a second.
     pub fn new(name: impl Into<String>, kind: SceneKind) -> Self {
         let (width, height, bitrate_kbps) = if kind == SceneKind::Gate { (1280, 720, 1_500) } else { (640, 360, 400) };
-        Self { name: name.into(), kind, width, height, fps: 12, bitrate_kbps }
+        Self { name: name.into(), kind, width, height, fps: 12, bitrate_kbps, variant: 0 }
+    }
+
+    /// The same camera at another place of its kind.
+    pub fn variant(self, variant: u32) -> Self {
+        Self { variant, ..self }
     }
 }
 

@@ -32,7 +32,7 @@ pub(crate) struct Perimeter {
 impl Perimeter {
     pub(crate) fn new(w: usize, h: usize) -> Self {
         let (wf, hf) = (w as f32, h as f32);
-        let lens = Lens { focal: 1.15 * hf, centre: [wf * 0.5, hf * 0.36], height: 3.4 };
+        let lens = Lens { focal: 1.15 * hf, centre: [wf * 0.5, hf * 0.36], height: 3.4, side: 1.0 };
         let steps = (0..FRAMES).map(|n| Arc::new(Sprite::new(&walker(n as f32 / FRAMES as f32)))).collect();
         Self { w: wf, h: hf, lens, steps, intruder: None }
     }

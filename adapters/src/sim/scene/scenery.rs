@@ -3,12 +3,12 @@
 use super::paint::{Paint, Path, Rgba, alpha, fbm, mix, noise, ramp, rgb, shade, smooth};
 
 /// A day sky down to the horizon, with thin clouds.
-pub(crate) fn day_sky(p: &mut Paint, horizon: f32) {
+pub(crate) fn day_sky(p: &mut Paint, horizon: f32, seed: u32) {
     let w = p.w as f32;
     p.fill(&Path::rect(0.0, 0.0, w, horizon), |x, y| {
         let t = y / horizon;
         let base = ramp(&[(0.0, rgb(0x7fb0dc)), (0.6, rgb(0xb5d2ea)), (1.0, rgb(0xe6eef3))], t);
-        let cloud = smooth(0.48, 0.78, fbm(x / w * 6.0, t * 3.0, 5, 31));
+        let cloud = smooth(0.48, 0.78, fbm(x / w * 6.0, t * 3.0, 5, 31 + seed));
         mix(base, rgb(0xf7f9fa), cloud * 0.75)
     });
 }

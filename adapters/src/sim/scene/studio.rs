@@ -240,3 +240,94 @@ pub fn clock(epoch_ms: u64, zone: &TimeZone) -> String {
     let local = zone.to_datetime(moment);
     format!("{} {}.{:03}", local.date(), local.strftime("%H:%M:%S"), local.millisecond())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::rtsp::AccessUnit;
+    use crate::sim::scene::{SceneKind, strip};
+    use openh264::formats::YUVSource as _;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    fn studio() -> Studio {
+        let camera = CameraConfig { fps: 12, ..CameraConfig::new("Wall", SceneKind::Perimeter) };
+        Studio::start(StudioConfig { zone: TimeZone::UTC, ..StudioConfig::default() }, vec![camera]).expect("started")
+    }
+
+    async fn next(listener: &mut crate::sim::rtsp::source::Listener) -> Arc<AccessUnit> {
+        tokio::time::timeout(PATIENCE, listener.next()).await.expect("in time").expect("a picture")
+    }
+
+    #[tokio::test]
+    async fn a_camera_sends_a_key_frame_every_second_and_its_moment_is_read_back() {
+        let studio = studio();
+        let source = studio.scenes()[0].source();
+        let mut listener = source.listen().expect("room");
+        let first = next(&mut listener).await;
+        assert!(first.key);
+        let mut group = vec![first];
+        let second = loop {
+            let unit = next(&mut listener).await;
+            if unit.key {
+                break unit;
+            }
+            group.push(unit);
+        };
+        assert_eq!(group.len(), 12);
+        // A busy machine leaves pictures out: a group may last longer, never shorter.
+        assert!(second.pts - group[0].pts > 85_000, "{} to {}", group[0].pts, second.pts);
+        let sets = source.parameter_sets().expect("sets");
+        let mut decoder = openh264::decoder::Decoder::new().expect("a decoder");
+        let mut read = 0;
+        for unit in &group {
+            let mut stream = Vec::new();
+            for nal in [&sets.sps, &sets.pps].into_iter().filter(|_| unit.key).chain(&unit.nals) {
+                stream.extend_from_slice(&[0, 0, 0, 1]);
+                stream.extend_from_slice(nal);
+            }
+            if let Some(yuv) = decoder.decode(&stream).expect("decodable") {
+                let taken = unit.captured.duration_since(UNIX_EPOCH).expect("after 1970").as_millis() as u64;
+                let (w, h) = yuv.dimensions();
+                let luma: Vec<u8> = yuv.y().chunks(yuv.strides().0).flat_map(|row| &row[..w]).copied().collect();
+                assert_eq!(strip::read(&luma, w, h, taken), Some(taken));
+                read += 1;
+            }
+        }
+        assert!(read >= 11, "{read} pictures decoded");
+    }
+
+    #[tokio::test]
+    async fn a_frozen_camera_sends_nothing_and_comes_back_with_a_key_frame() {
+        let studio = studio();
+        let scene = &studio.scenes()[0];
+        let source = scene.source();
+        let mut listener = source.listen().expect("room");
+        next(&mut listener).await;
+        assert!(scene.cue(Cue::Freeze(true)));
+        // The cue takes effect with the next picture's turn; after that the queue runs dry.
+        let silence = Duration::from_millis(1_500);
+        while tokio::time::timeout(silence, listener.next()).await.is_ok() {}
+        let published = source.published();
+        assert!(scene.cue(Cue::Freeze(false)));
+        assert!(next(&mut listener).await.key);
+        assert!(source.published() > published);
+    }
+
+    #[test]
+    fn cues_are_bounded() {
+        let camera = CameraConfig { fps: 1, ..CameraConfig::new("Wall", SceneKind::Perimeter) };
+        let studio = Studio::start(StudioConfig::default(), vec![camera]).expect("started");
+        let scene = &studio.scenes()[0];
+        let refused = (0..CUES * 4).filter(|_| !scene.cue(Cue::Intruder)).count() as u64;
+        assert!(refused > 0);
+        assert_eq!(scene.stats().cues_dropped, refused);
+    }
+
+    #[test]
+    fn the_clock_is_local_with_milliseconds() {
+        let shanghai = TimeZone::fixed(jiff::tz::offset(8));
+        assert_eq!(clock(1_795_000_000_007, &shanghai), "2026-11-19 01:46:40.007");
+        assert_eq!(clock(u64::MAX, &TimeZone::UTC).len(), 23);
+    }
+}
