@@ -6,3 +6,4 @@ mod garbage;
 mod kill;
 mod sensor;
 mod tidy;
+mod video;
