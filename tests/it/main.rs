@@ -13,3 +13,4 @@ mod presence;
 mod restart;
 mod sensor;
 mod tidy;
+mod video;

@@ -32,7 +32,6 @@ class Looped(GstRtspServer.RTSPMediaFactory):
 
     def on_media(self, _factory, media):
         element = media.get_element()
-        demux = element.get_by_name("demux")
         pay = element.get_by_name("pay0")
         state = {"segment": False}
 
@@ -56,7 +55,6 @@ class Looped(GstRtspServer.RTSPMediaFactory):
 
         pay.get_static_pad("sink").add_probe(Gst.PadProbeType.EVENT_DOWNSTREAM, probe)
         media.connect("prepared", prepared)
-        del demux
 
 
 def main():
@@ -80,11 +78,9 @@ def main():
         token.set_string("media.factory.role", args.user)
         auth.add_digest(args.user, args.password, token)
         server.set_auth(auth)
-        access = GstRtspServer.RTSPMediaFactory
         factory.add_role_from_structure(
             Gst.Structure.from_string(f"{args.user}, media.factory.access=true, media.factory.construct=true")[0]
         )
-        del access
     server.get_mount_points().add_factory(f"/{args.path}", factory)
     server.attach(None)
     loop = GLib.MainLoop()

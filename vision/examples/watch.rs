@@ -1,9 +1,10 @@
-//! Watches cameras and prints what is observed, then the figures of the video path.
+//! Watches cameras and prints what is observed, leaves a clip of each in DATA, then prints the figures of the video path.
 //!
 //! `cargo run -p gatehouse-vision --example watch -- SECONDS DATA [plates|faces|motion]=URL …` with credentials in the URL.
 
 use gatehouse_vision::pipeline::Role;
 use gatehouse_vision::{CameraConfig, Vision, VisionConfig, bench, models::RuntimePaths};
+use jiff::{SignedDuration, Timestamp};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +36,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let sink = Arc::new(|observation| println!("{observation:?}"));
         let vision = Vision::start(config, sink, Arc::new(|code, text| eprintln!("{code}: {text}")))?;
         tokio::time::sleep(Duration::from_secs(seconds)).await;
-        vision.statuses().iter().for_each(|status| println!("{status:?}"));
+        for status in vision.statuses() {
+            println!("{status:?}");
+            // Mid-group on purpose: what decoding needs before it is hidden by the edit list.
+            let to = Timestamp::now() - SignedDuration::from_millis(730);
+            if let Ok(clip) = vision.clip(status.id, to - SignedDuration::from_secs(5), to).await {
+                println!("clip of {} frames, complete: {}", clip.frames, clip.complete);
+                std::fs::write(Path::new(&data).join(format!("{}.mp4", status.key)), &clip.mp4)?;
+            }
+        }
         println!("{:?}", vision.figures());
         vision.stop().await;
     } else {
