@@ -21,6 +21,34 @@ pub const ANSWER_MS: i64 = 5_000;
 /// How long a door has to confirm a fire release before it is listed as not released.
 pub const RELEASE_MS: i64 = 2_000;
 
+/// How long a lift has to arrive at its recall floor: a tall house's longest ride with a stop on the way.
+pub const RECALL_MS: i64 = 90_000;
+
+/// How long a device has to carry out what is asked of it.
+pub fn answer_ms(what: &Verb, life_safety: bool) -> i64 {
+    match what {
+        Verb::Recall { .. } => RECALL_MS,
+        Verb::Unlock { .. }
+        | Verb::Lock
+        | Verb::Release
+        | Verb::Restore
+        | Verb::Open
+        | Verb::Close
+        | Verb::Resume
+        | Verb::Silence
+        | Verb::Reset
+        | Verb::Arm
+        | Verb::Disarm
+        | Verb::Set { .. } => {
+            if life_safety {
+                RELEASE_MS
+            } else {
+                ANSWER_MS
+            }
+        }
+    }
+}
+
 /// Where a command stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -5,7 +5,7 @@ pub(crate) mod store;
 use crate::error::Error;
 use crate::root::System;
 use crate::shell::Message;
-use gatehouse_core::command::{ANSWER_MS, Command, CommandRefused, CommandState};
+use gatehouse_core::command::{Command, CommandRefused, CommandState, answer_ms};
 use gatehouse_core::device::link::Verb;
 use gatehouse_core::device::shadow::{Order, TwinCall};
 use gatehouse_core::id::{CommandId, DeviceId};
@@ -77,7 +77,7 @@ impl System {
             return Ok(known);
         }
         let shell = self.shared().addresses.device(device).ok_or(CommandRefused::UnknownDevice(device))?;
-        let deadline = self.now().saturating_add(SignedDuration::from_millis(ANSWER_MS)).unwrap_or(Timestamp::MAX);
+        let deadline = self.now().saturating_add(SignedDuration::from_millis(answer_ms(&verb, false))).unwrap_or(Timestamp::MAX);
         let order = Order { command: id, what: verb, by: by.clone(), why, deadline, life_safety: false };
         let (answer, answered) = oneshot::channel();
         shell

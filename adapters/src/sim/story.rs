@@ -137,7 +137,7 @@ const KNOWN_CARS: [Car; 6] = [
     car("粤BD36812", "green"),
     car("粤B52T7N", "blue"),
     car("京AF0236", "blue"),
-    car("沪C7X90Q", "blue"),
+    car("沪C7X906", "blue"),
     car("粤BF20755", "green"),
 ];
 /// Cars of nobody.

@@ -9,7 +9,7 @@ use super::link::{DeviceKind, Downlink, PresenceCause, Verb};
 use super::telemetry::{PointName, Value};
 use super::{Device, Input, Output, tells};
 use crate::access::{AccessRecord, Attempt, Presented, Verdict, Via, decide};
-use crate::command::{ANSWER_MS, Command, CommandRefused, CommandState, OPEN_ONCE_MS, RELEASE_MS};
+use crate::command::{Command, CommandRefused, CommandState, OPEN_ONCE_MS, answer_ms};
 use crate::effect::{Effect, Record};
 use crate::event::{Body, Event};
 use crate::id::{AccessId, CommandId, DeviceId, EventId, PlaceId};
@@ -226,7 +226,7 @@ impl<D: Device> Twin<D> {
             return vec![];
         }
         let command = origin.command(self.spec.id, nth);
-        let deadline = plus(cx.now, if life_safety { RELEASE_MS } else { ANSWER_MS });
+        let deadline = plus(cx.now, answer_ms(&what, life_safety));
         let order =
             Order { command, what, by: origin.by.to_owned(), why: origin.why.to_owned(), deadline, life_safety };
         self.enter(order, cx)
@@ -256,7 +256,7 @@ impl<D: Device> Twin<D> {
             why: order.why,
             at: cx.now,
             // A release that comes late out of a replay must still be done.
-            deadline: if order.life_safety { order.deadline.max(plus(cx.wall, RELEASE_MS)) } else { order.deadline },
+            deadline: if order.life_safety { order.deadline.max(plus(cx.wall, answer_ms(&order.what, true))) } else { order.deadline },
             changed_at: cx.now,
         };
         let moved = Body::CommandMoved {

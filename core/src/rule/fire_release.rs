@@ -3,7 +3,7 @@
 //! The first point in alarm releases every door that is not excepted and recalls every lift; the last point that is normal
 //! again (only the panel's reset does that) restores them. Pre-alarms and test mode release nothing.
 
-use crate::command::RELEASE_MS;
+use crate::command::answer_ms;
 use crate::device::link::{DeviceKind, Verb};
 use crate::effect::Effect;
 use crate::event::{Body, Event};
@@ -33,7 +33,6 @@ impl LifeSafety {
 
 fn tell_all(event: &Event, active: bool, cx: &Context<'_>) -> Vec<Effect> {
     let now = event.received_at;
-    let deadline = now.saturating_add(SignedDuration::from_millis(RELEASE_MS)).unwrap_or(Timestamp::MAX);
     let (mut doors, mut elevators) = (0, 0);
     let mut effects: Vec<Effect> = cx
         .compound
@@ -67,6 +66,8 @@ fn tell_all(event: &Event, active: bool, cx: &Context<'_>) -> Vec<Effect> {
         .map(|(nth, (device, what))| {
             let command = CommandId::of_event(event.id, nth);
             let why = if active { "fire" } else { "fire_over" }.to_owned();
+            let within = SignedDuration::from_millis(answer_ms(&what, true));
+            let deadline = now.saturating_add(within).unwrap_or(Timestamp::MAX);
             Effect::emit(device, Body::AskCommand { command, what, why, deadline, life_safety: true })
         })
         .collect();
