@@ -146,7 +146,9 @@ impl App {
         let Some(vision) = self.vision() else { return Vec::new() };
         let Some(stamp) = id.0.get_timestamp() else { return Vec::new() };
         let (seconds, _) = stamp.to_unix();
-        let Ok(stored) = jiff::Timestamp::from_second(i64::try_from(seconds).unwrap_or_default()) else { return Vec::new() };
+        let Ok(stored) = jiff::Timestamp::from_second(i64::try_from(seconds).unwrap_or_default()) else {
+            return Vec::new();
+        };
         [stored, stored - SignedDuration::from_mins(5)].into_iter().map(|at| vision.picture_path(id, at)).collect()
     }
 

@@ -112,7 +112,10 @@ fn argon() -> Argon2<'static> {
 
 /// Hashes a password with a fresh salt, in PHC text form. Takes some 20 ms: call it off the async threads.
 pub fn hash_password(password: &str) -> Result<String, ApiError> {
-    argon().hash_password(password.as_bytes(), &SaltString::generate(&mut OsRng)).map(|hash| hash.to_string()).map_err(ApiError::internal)
+    argon()
+        .hash_password(password.as_bytes(), &SaltString::generate(&mut OsRng))
+        .map(|hash| hash.to_string())
+        .map_err(ApiError::internal)
 }
 
 /// Checks a password in the time of one hash, whether or not there is a stored one.
@@ -120,8 +123,8 @@ async fn password_is_right(password: String, stored: Option<String>) -> bool {
     let check = move || {
         let known = stored.is_some();
         let stored = stored.or_else(|| hash_password("an account that does not exist").ok()).unwrap_or_default();
-        let right = PasswordHash::new(&stored)
-            .is_ok_and(|hash| argon().verify_password(password.as_bytes(), &hash).is_ok());
+        let right =
+            PasswordHash::new(&stored).is_ok_and(|hash| argon().verify_password(password.as_bytes(), &hash).is_ok());
         right && known
     };
     tokio::task::spawn_blocking(check).await.unwrap_or(false)
@@ -143,7 +146,10 @@ pub async fn sign_in(
     }
     let user = staff::user_by_name(app.pool(), name).await.map_err(ApiError::internal)?;
     let right = password_is_right(password.to_owned(), user.as_ref().map(|user| user.password_hash.clone())).await;
-    let Some((user, role)) = user.filter(|user| right && user.enabled).and_then(|user| Some((Role::parse(&user.role)?, user))).map(|(role, user)| (user, role))
+    let Some((user, role)) = user
+        .filter(|user| right && user.enabled)
+        .and_then(|user| Some((Role::parse(&user.role)?, user)))
+        .map(|(role, user)| (user, role))
     else {
         app.sessions().failed(&keys, now);
         return Err(ApiError::new(StatusCode::UNAUTHORIZED, "bad_credentials", "name or password is wrong"));
@@ -168,7 +174,8 @@ pub async fn sign_in(
     };
     staff::session_create(app.pool(), row).await.map_err(ApiError::internal)?;
     app.sessions().live().insert(signed_in.token_hash.clone(), signed_in.clone());
-    let cookie = format!("{COOKIE}={token}; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age={}", SESSION_LIFE.as_secs());
+    let cookie =
+        format!("{COOKIE}={token}; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age={}", SESSION_LIFE.as_secs());
     Ok((signed_in, cookie))
 }
 
@@ -209,7 +216,8 @@ pub async fn signed_in(app: &App, headers: &HeaderMap) -> Result<Option<SignedIn
 /// Changes a password and ends the account's other sessions.
 pub async fn change_password(app: &App, who: &SignedIn, old: &str, new: &str) -> Result<(), ApiError> {
     check_new_password("new", new)?;
-    let user = staff::user(app.pool(), who.id).await.map_err(ApiError::internal)?.ok_or_else(ApiError::unauthenticated)?;
+    let user =
+        staff::user(app.pool(), who.id).await.map_err(ApiError::internal)?.ok_or_else(ApiError::unauthenticated)?;
     if !password_is_right(old.to_owned(), Some(user.password_hash)).await {
         return Err(ApiError::invalid("old", "bad_credentials", "the old password is wrong"));
     }

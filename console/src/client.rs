@@ -80,7 +80,8 @@ impl Client {
     /// Gets bytes with their content type.
     pub async fn bytes(&self, path: &str) -> Result<(StatusCode, String, Vec<u8>)> {
         let response = self.http.get(format!("{}{path}", self.base)).header("cookie", &self.cookie).send().await?;
-        let kind = response.headers().get("content-type").and_then(|kind| kind.to_str().ok()).unwrap_or_default().to_owned();
+        let kind =
+            response.headers().get("content-type").and_then(|kind| kind.to_str().ok()).unwrap_or_default().to_owned();
         Ok((response.status(), kind, response.bytes().await?.to_vec()))
     }
 

@@ -22,9 +22,9 @@ use gatehouse_vision::recorder::Retention;
 use gatehouse_vision::{RuntimePaths, Vision, VisionConfig};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::net::TcpListener;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -165,16 +165,22 @@ impl Running {
     }
 }
 
-async fn open_database(config: &Config, data: &Path, provided: &Provided) -> anyhow::Result<(Option<Arc<Cluster>>, sqlx::PgPool)> {
+async fn open_database(
+    config: &Config,
+    data: &Path,
+    provided: &Provided,
+) -> anyhow::Result<(Option<Arc<Cluster>>, sqlx::PgPool)> {
     let options = sqlx::postgres::PgPoolOptions::new().max_connections(16);
     if let Some(file) = &config.database.url_file {
         let url = std::fs::read_to_string(file).with_context(|| format!("database.url_file {}", file.display()))?;
-        let pool = options.connect(url.trim()).await.context("connecting to the database that database.url_file names")?;
+        let pool =
+            options.connect(url.trim()).await.context("connecting to the database that database.url_file names")?;
         return Ok((None, pool));
     }
     let cluster = Arc::new(Cluster::start(&provided.postgres, data, ClusterOptions::default()).await?);
     cluster.create_database("gatehouse").await?;
-    let pool = options.connect_with(cluster.options("gatehouse")).await.context("connecting to the private PostgreSQL")?;
+    let pool =
+        options.connect_with(cluster.options("gatehouse")).await.context("connecting to the private PostgreSQL")?;
     cluster.supervise();
     Ok((Some(cluster), pool))
 }
@@ -183,11 +189,15 @@ async fn open_database(config: &Config, data: &Path, provided: &Provided) -> any
 async fn open_broker(config: &Config, site: &Site, secrets: &Secrets) -> anyhow::Result<(Option<Broker>, MqttConfig)> {
     let native: Vec<_> = site.devices.iter().filter(|device| site::speaks_mqtt(device)).collect();
     let devices: Vec<_> = native.iter().map(|device| device.key.clone()).collect();
-    let ours = |host: &str, port, user: &str, password: &str| MqttConfig::new(host, port, user, password).with_devices(devices);
+    let ours = |host: &str, port, user: &str, password: &str| {
+        MqttConfig::new(host, port, user, password).with_devices(devices)
+    };
     if let Some(external) = &config.broker.external {
-        let (host, port) = external.rsplit_once(':').context("broker.external must be host:port, e.g. broker.lan:1883")?;
+        let (host, port) =
+            external.rsplit_once(':').context("broker.external must be host:port, e.g. broker.lan:1883")?;
         let port = port.parse().context("broker.external: the port is not a number")?;
-        let password = config.broker.password_file.as_deref().map(secrets::password_file).transpose()?.unwrap_or_default();
+        let password =
+            config.broker.password_file.as_deref().map(secrets::password_file).transpose()?.unwrap_or_default();
         return Ok((None, ours(host, port, &config.broker.user, &password)));
     }
     let password = secrets.password("mqtt-gatehouse")?;
@@ -221,7 +231,10 @@ fn device_users(devices: &[&DeviceDef], secrets: &Secrets) -> anyhow::Result<Vec
             [device] if device.key.as_str() == name => Ok(User::device(&device.key, &password)?),
             several => {
                 let topics = |leaves: &[&str]| -> Vec<String> {
-                    several.iter().flat_map(|device| leaves.iter().map(move |leaf| format!("gh/{}/{leaf}", device.key))).collect()
+                    several
+                        .iter()
+                        .flat_map(|device| leaves.iter().map(move |leaf| format!("gh/{}/{leaf}", device.key)))
+                        .collect()
                 };
                 let publish = topics(&["status", "state", "event", "result"]);
                 Ok(User::integrator(&name, &password, publish, topics(&["set"]))?)
@@ -269,7 +282,8 @@ fn open_vision(
         let intake = system.intake();
         Arc::new(move |code: &'static str, sentence: &str| intake.undecodable(code, sentence))
     };
-    let readers = recognizer.clone().map(|recognizer| -> Loader { Box::new(move || Ok(recognizer.clone() as Arc<dyn Readers>)) });
+    let readers =
+        recognizer.clone().map(|recognizer| -> Loader { Box::new(move || Ok(recognizer.clone() as Arc<dyn Readers>)) });
     let vision = Vision::start_with(vision, readers, sink, errors).context("starting video")?;
     Ok((vision, recognizer))
 }
@@ -313,7 +327,12 @@ fn first_password() -> String {
 }
 
 /// Serves until told to stop, then gives open requests two seconds.
-async fn serve(listener: std::net::TcpListener, router: axum::Router, tls: Option<RustlsConfig>, stop: CancellationToken) {
+async fn serve(
+    listener: std::net::TcpListener,
+    router: axum::Router,
+    tls: Option<RustlsConfig>,
+    stop: CancellationToken,
+) {
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     let handle = axum_server::Handle::new();
     tokio::spawn({

@@ -168,10 +168,9 @@ pub enum ConfigError {
 impl Config {
     /// Reads and checks a file; relative paths in it are relative to its folder.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text =
-            std::fs::read_to_string(path).map_err(|error| ConfigError::Read { path: path.to_owned(), error })?;
-        let mut config: Config =
-            toml::from_str(&text).map_err(|error| ConfigError::Parse { path: path.to_owned(), error: Box::new(error) })?;
+        let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Read { path: path.to_owned(), error })?;
+        let mut config: Config = toml::from_str(&text)
+            .map_err(|error| ConfigError::Parse { path: path.to_owned(), error: Box::new(error) })?;
         let base = path.parent().unwrap_or(Path::new(".")).to_owned();
         let mut resolve = |p: &mut PathBuf| *p = base.join(&*p);
         config.site.iter_mut().for_each(&mut resolve);
@@ -188,7 +187,8 @@ impl Config {
     }
 
     fn check(&self, path: &Path) -> Result<(), ConfigError> {
-        let wrong = |field, problem: &str| ConfigError::Value { path: path.to_owned(), field, problem: problem.to_owned() };
+        let wrong =
+            |field, problem: &str| ConfigError::Value { path: path.to_owned(), field, problem: problem.to_owned() };
         if self.site.is_none() {
             return Err(wrong("site", "name the file that describes the site, e.g. site = \"site.toml\""));
         }
@@ -202,7 +202,10 @@ impl Config {
             return Err(wrong("recording", "days and max_gb must be at least 1"));
         }
         if let Some(user) = self.broker.users.iter().find(|user| user.topics.is_empty()) {
-            return Err(wrong("broker.users.topics", &format!("user {:?} may use no topic: list its topic filters", user.name)));
+            return Err(wrong(
+                "broker.users.topics",
+                &format!("user {:?} may use no topic: list its topic filters", user.name),
+            ));
         }
         Ok(())
     }

@@ -65,14 +65,24 @@ impl Control {
 
 impl Demo {
     /// Starts the cameras and the devices.
-    pub async fn start(site: &Site, broker: SocketAddr, demo_dir: &Path, secrets: &Secrets, auto: bool) -> anyhow::Result<Self> {
+    pub async fn start(
+        site: &Site,
+        broker: SocketAddr,
+        demo_dir: &Path,
+        secrets: &Secrets,
+        auto: bool,
+    ) -> anyhow::Result<Self> {
         let rtsp_password = secrets.password("rtsp-viewer")?;
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let rtsp = RtspServer::bind(listen, Users::one(RTSP_USER, &rtsp_password)).await.context("the virtual cameras' RTSP server")?;
+        let rtsp = RtspServer::bind(listen, Users::one(RTSP_USER, &rtsp_password))
+            .await
+            .context("the virtual cameras' RTSP server")?;
         let faces = demo_dir.join("faces");
-        let configs = site.devices.iter().filter(|device| device.kind == DeviceKind::Camera).map(|device| {
-            CameraConfig::new(device.key.as_str(), scene_of(device))
-        });
+        let configs = site
+            .devices
+            .iter()
+            .filter(|device| device.kind == DeviceKind::Camera)
+            .map(|device| CameraConfig::new(device.key.as_str(), scene_of(device)));
         let zone = jiff::tz::TimeZone::get(&site.zone).unwrap_or(jiff::tz::TimeZone::UTC);
         let config = StudioConfig { faces: Some(faces.clone()), zone: zone.clone(), ..StudioConfig::default() };
         let studio = Studio::start(config, configs.collect())?;
@@ -82,7 +92,8 @@ impl Demo {
             rtsp.mount(key.as_str(), scene.source());
             scenes.insert(key, scene.clone());
         }
-        let resident = site.people.iter().find(|person| person.key.as_str() == RESIDENT).map(|person| person.name.clone());
+        let resident =
+            site.people.iter().find(|person| person.key.as_str() == RESIDENT).map(|person| person.name.clone());
         let mut peers = Vec::new();
         for device in site.devices.iter().filter(|device| site::speaks_mqtt(device)) {
             let (_, password) = site::account(device, secrets)?;
@@ -92,7 +103,16 @@ impl Demo {
         let compound = Compound::start(broker, peers, zone, Arc::new(Scenes(scenes)));
         compound.set_auto(auto);
         let token = secrets.password("control-token")?;
-        Ok(Self { compound: Mutex::new(Some(compound)), rtsp, rtsp_password, token, auto, faces, resident, _studio: studio })
+        Ok(Self {
+            compound: Mutex::new(Some(compound)),
+            rtsp,
+            rtsp_password,
+            token,
+            auto,
+            faces,
+            resident,
+            _studio: studio,
+        })
     }
 
     /// Leaves word in the data directory for `gatehouse play`.
@@ -130,7 +150,9 @@ impl Demo {
         let compound = self.compound();
         let outcome = compound.as_ref().map_or(Err(PlayError::Stopping), |compound| compound.play(story));
         outcome.map_err(|error| match error {
-            PlayError::Unknown(_) => ApiError::new(StatusCode::NOT_FOUND, "unknown_story", error.to_string()).field("story"),
+            PlayError::Unknown(_) => {
+                ApiError::new(StatusCode::NOT_FOUND, "unknown_story", error.to_string()).field("story")
+            }
             PlayError::Playing(_) | PlayError::Stopping => ApiError::conflict("story_busy", error.to_string()),
         })
     }

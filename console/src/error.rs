@@ -93,8 +93,12 @@ impl ApiError {
     pub fn internal(error: impl std::fmt::Display) -> Self {
         let reference = uuid::Uuid::now_v7();
         tracing::error!(%reference, %error, "Request failed");
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", format!("something failed inside; reference {reference}"))
-            .remedy("try again; if it stays, give the reference to whoever reads the log")
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            format!("something failed inside; reference {reference}"),
+        )
+        .remedy("try again; if it stays, give the reference to whoever reads the log")
     }
 
     /// The stable word.

@@ -46,7 +46,8 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for At<T> {
 impl From<JsonRejection> for ApiError {
     fn from(rejection: JsonRejection) -> Self {
         // serde's sentence names the field, the line and the column.
-        Self::new(rejection.status(), "bad_body", rejection.body_text()).remedy("send JSON with the fields of openapi.json")
+        Self::new(rejection.status(), "bad_body", rejection.body_text())
+            .remedy("send JSON with the fields of openapi.json")
     }
 }
 

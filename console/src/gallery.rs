@@ -18,7 +18,9 @@ pub async fn follow(system: System, vision: Vision) {
             Ok(gallery) => vision.set_gallery(enrol::gallery(
                 gallery.faces.into_iter().map(|face| (face.person, face.template, face.model)),
             )),
-            Err(error) => tracing::error!(%error, "Faces could not be read from the store: the doors keep the last gallery"),
+            Err(error) => {
+                tracing::error!(%error, "Faces could not be read from the store: the doors keep the last gallery")
+            }
         }
         if changed.changed().await.is_err() {
             return;
@@ -31,7 +33,9 @@ pub async fn enrol_demo_face(app: &App, recognizer: &Arc<Recognizer>) -> anyhow:
     let Some(demo) = app.demo() else { return Ok(()) };
     let Some((name, photo)) = demo.resident() else { return Ok(()) };
     let people = app.system().people(&name, 2).await?;
-    let Some(person) = people.into_iter().find(|person| person.name == name && !person.face.enrolled) else { return Ok(()) };
+    let Some(person) = people.into_iter().find(|person| person.name == name && !person.face.enrolled) else {
+        return Ok(());
+    };
     let recognizer = recognizer.clone();
     let template = move || anyhow::Ok(enrol::template(&recognizer, &std::fs::read(&photo)?)?);
     let input = FaceInput {

@@ -57,13 +57,16 @@ async fn stream(socket: WebSocket, mut viewer: Viewer, ended: tokio_util::sync::
         }
     }
     // The browser may be gone already.
-    let _ = sink.send(Message::Close(Some(CloseFrame { code: 1001, reason: "camera removed or signed out".into() }))).await;
+    let _ =
+        sink.send(Message::Close(Some(CloseFrame { code: 1001, reason: "camera removed or signed out".into() }))).await;
 }
 
 /// `GET /api/cameras/{id}/snapshot.jpg`: the newest picture of a camera.
 pub async fn snapshot(State(app): State<Arc<App>>, At(id): At<DeviceId>) -> Result<Response, ApiError> {
     match vision(&app)?.snapshot_jpeg(id).await {
-        Ok(jpeg) => Ok(([(header::CONTENT_TYPE, "image/jpeg"), (header::CACHE_CONTROL, "no-store")], jpeg).into_response()),
+        Ok(jpeg) => {
+            Ok(([(header::CONTENT_TYPE, "image/jpeg"), (header::CACHE_CONTROL, "no-store")], jpeg).into_response())
+        }
         Err(SnapshotError::UnknownCamera) => Err(ApiError::not_found("camera")),
         Err(error) => Err(ApiError::unavailable("no_picture", error.to_string())),
     }
@@ -75,7 +78,10 @@ pub async fn picture(State(app): State<Arc<App>>, At(file): At<String>) -> Resul
         file.strip_suffix(".jpg").and_then(|id| id.parse().ok()).ok_or_else(|| ApiError::not_found("picture"))?;
     for path in app.picture_paths(id) {
         if let Ok(jpeg) = tokio::fs::read(&path).await {
-            return Ok(([(header::CONTENT_TYPE, "image/jpeg"), (header::CACHE_CONTROL, "private, max-age=86400")], jpeg)
+            return Ok((
+                [(header::CONTENT_TYPE, "image/jpeg"), (header::CACHE_CONTROL, "private, max-age=86400")],
+                jpeg,
+            )
                 .into_response());
         }
     }
@@ -83,17 +89,13 @@ pub async fn picture(State(app): State<Arc<App>>, At(file): At<String>) -> Resul
 }
 
 /// `GET /api/clips/{id}.mp4`: the recording around an alarm, exact to the frame; answers range requests so players can seek.
-pub async fn clip(
-    State(app): State<Arc<App>>,
-    At(file): At<String>,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    let id: ClipId = file.strip_suffix(".mp4").and_then(|id| id.parse().ok()).ok_or_else(|| ApiError::not_found("clip"))?;
+pub async fn clip(State(app): State<Arc<App>>, At(file): At<String>, headers: HeaderMap) -> Result<Response, ApiError> {
+    let id: ClipId =
+        file.strip_suffix(".mp4").and_then(|id| id.parse().ok()).ok_or_else(|| ApiError::not_found("clip"))?;
     let row = app.clip(id).await?.ok_or_else(|| ApiError::not_found("clip"))?;
-    let clip = vision(&app)?
-        .clip(row.camera, row.from, row.to)
-        .await
-        .map_err(|error| ApiError::unavailable("clip_not_there", error.to_string()).remedy("try again in a few seconds"))?;
+    let clip = vision(&app)?.clip(row.camera, row.from, row.to).await.map_err(|error| {
+        ApiError::unavailable("clip_not_there", error.to_string()).remedy("try again in a few seconds")
+    })?;
     let mut response = ranged(clip.mp4, &headers);
     let out = response.headers_mut();
     out.insert(header::CONTENT_TYPE, HeaderValue::from_static("video/mp4"));

@@ -76,7 +76,11 @@ impl Routes {
             .router
             .fallback(|| async { ApiError::not_found("page") })
             .method_not_allowed_fallback(|| async {
-                ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path does not take that method")
+                ApiError::new(
+                    StatusCode::METHOD_NOT_ALLOWED,
+                    "method_not_allowed",
+                    "this path does not take that method",
+                )
             })
             .layer(middleware::from_fn(crate::dist::secure_headers))
             .with_state(self.app);

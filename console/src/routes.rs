@@ -58,7 +58,13 @@ pub fn build(app: Arc<App>) -> (Router, Vec<Route>) {
         .add(POST, "/api/people/{id}/credentials", P::PeopleWrite, api::people::add_credential)
         .add(DELETE, "/api/credentials/{id}", P::PeopleWrite, api::people::remove_credential)
         .add(POST, "/api/credentials/{id}/undo", P::PeopleWrite, api::people::undo_credential)
-        .add_limited(POST, "/api/people/{id}/face", P::PeopleWrite, api::people::add_face, DefaultBodyLimit::max(PHOTOS_LIMIT))
+        .add_limited(
+            POST,
+            "/api/people/{id}/face",
+            P::PeopleWrite,
+            api::people::add_face,
+            DefaultBodyLimit::max(PHOTOS_LIMIT),
+        )
         .add(DELETE, "/api/people/{id}/face", P::PeopleWrite, api::people::delete_face)
         .add(GET, "/api/work-orders", P::WorkOrderRead, api::work_order::list)
         .add(POST, "/api/work-orders", P::WorkOrderWrite, api::work_order::create)

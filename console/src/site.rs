@@ -18,11 +18,13 @@ pub fn demo() -> anyhow::Result<Site> {
 /// Reads and checks a definition; paths of secrets in it are relative to its folder.
 pub fn read(path: Option<&Path>) -> anyhow::Result<Site> {
     let path = path.context("site: name the file that describes the site, e.g. site = \"site.toml\"")?;
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the site's definition {}", path.display()))?;
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read the site's definition {}", path.display()))?;
     let mut site = checked(&text, &path.display().to_string())?;
     let base = path.parent().unwrap_or(Path::new("."));
     for device in &mut site.devices {
-        let files = [device.password_file.as_mut(), device.stream.as_mut().and_then(|stream| stream.password_file.as_mut())];
+        let files =
+            [device.password_file.as_mut(), device.stream.as_mut().and_then(|stream| stream.password_file.as_mut())];
         for file in files.into_iter().flatten() {
             *file = base.join(&*file).to_string_lossy().into_owned();
         }
@@ -71,7 +73,9 @@ pub fn cameras(site: &Site, demo: Option<&Demo>) -> anyhow::Result<Vec<CameraCon
                 (stream.url.clone(), stream.user.clone(), password)
             }
         };
-        let url = url.parse().with_context(|| format!("device {}: stream.url {url:?} is not an address like rtsp://host:554/path", device.key))?;
+        let url = url.parse().with_context(|| {
+            format!("device {}: stream.url {url:?} is not an address like rtsp://host:554/path", device.key)
+        })?;
         let roles = stream.look_for.iter().map(|look_for| match look_for {
             LookFor::Plates => Role::Plates,
             LookFor::Faces => Role::Faces,

@@ -17,7 +17,12 @@ async fn every_route_lets_in_the_roles_of_its_table_and_no_others() -> anyhow::R
     let product = Product::demo().await?;
     let admin = product.admin().await?;
     for role in Role::ALL {
-        admin.post("/api/users", json!({ "name": role.word().to_uppercase(), "password": PASSWORD, "role": role.word() })).await?;
+        admin
+            .post(
+                "/api/users",
+                json!({ "name": role.word().to_uppercase(), "password": PASSWORD, "role": role.word() }),
+            )
+            .await?;
     }
     let mut table = product.running.table.clone();
     // Signing out ends the session that the other lines need.
@@ -26,7 +31,8 @@ async fn every_route_lets_in_the_roles_of_its_table_and_no_others() -> anyhow::R
     let http = reqwest::Client::new();
     let base = format!("http://{address}");
     for route in table.iter().filter(|route| route.permission != Permission::Public) {
-        let request = http.request(route.method.clone(), format!("{base}{}", concrete(route.path))).header("origin", &base);
+        let request =
+            http.request(route.method.clone(), format!("{base}{}", concrete(route.path))).header("origin", &base);
         let status = request.json(&json!({})).send().await?.status();
         assert_eq!(status, StatusCode::UNAUTHORIZED, "{} {} without a session", route.method, route.path);
     }
@@ -37,8 +43,19 @@ async fn every_route_lets_in_the_roles_of_its_table_and_no_others() -> anyhow::R
             let (status, answer) = client.request(route.method.clone(), &concrete(route.path), body).await?;
             let refused = status == StatusCode::FORBIDDEN;
             assert_ne!(status, StatusCode::UNAUTHORIZED, "{role:?} {} {}", route.method, route.path);
-            assert_eq!(refused, !role.may(route.permission), "{role:?} {} {}: {status} {answer}", route.method, route.path);
-            assert!(!status.is_server_error() || status == StatusCode::SERVICE_UNAVAILABLE, "{} {}: {answer}", route.method, route.path);
+            assert_eq!(
+                refused,
+                !role.may(route.permission),
+                "{role:?} {} {}: {status} {answer}",
+                route.method,
+                route.path
+            );
+            assert!(
+                !status.is_server_error() || status == StatusCode::SERVICE_UNAVAILABLE,
+                "{} {}: {answer}",
+                route.method,
+                route.path
+            );
         }
     }
     product.stop().await;
@@ -68,7 +85,10 @@ async fn a_foreign_page_can_neither_change_nor_listen() -> anyhow::Result<()> {
     let answer = sign_in(Some(&base), None).await?;
     assert_eq!(answer.status(), StatusCode::OK);
     let cookie = answer.headers()["set-cookie"].to_str()?.to_owned();
-    assert!(cookie.starts_with("__Host-") && cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "{cookie}");
+    assert!(
+        cookie.starts_with("__Host-") && cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"),
+        "{cookie}"
+    );
     product.stop().await;
     Ok(())
 }

@@ -20,7 +20,8 @@ async fn a_known_car_opens_its_barrier_and_an_unknown_one_becomes_a_question() -
     let mut live = admin.live(&["devices", "passages", "alarms"]).await?;
 
     play(&admin, "car_known").await?;
-    let passage = live.until(|message| (message["data"]["decision"] == "opened").then(|| message["data"].clone())).await?;
+    let passage =
+        live.until(|message| (message["data"]["decision"] == "opened").then(|| message["data"].clone())).await?;
     let known = admin.get("/api/people?limit=500").await?;
     let plates: Vec<&str> = known["people"]
         .as_array()
@@ -41,7 +42,8 @@ async fn a_known_car_opens_its_barrier_and_an_unknown_one_becomes_a_question() -
     live.object("devices", |device| device["id"] == *barrier && device["state"] == "up").await?;
 
     play(&admin, "car_unknown").await?;
-    let question = live.until(|message| (message["data"]["decision"] == "asked").then(|| message["data"].clone())).await?;
+    let question =
+        live.until(|message| (message["data"]["decision"] == "asked").then(|| message["data"].clone())).await?;
     assert!(!plates.contains(&text(&question["plate"])), "{question}");
     let path = format!("/api/passages/{}/decision", text(&question["id"]));
     let answered = admin.post(&path, json!({ "open": true, "note": "delivery" })).await?;
@@ -62,10 +64,14 @@ async fn a_residents_face_opens_the_door_and_a_strangers_does_not() -> Result<()
     play(&admin, "stranger_face").await?;
     play(&admin, "resident_face").await?;
     let record = live.until(|message| (message["data"]["via"] == "face").then(|| message["data"].clone())).await?;
-    assert_eq!(record["granted"], true, "the first face record is the resident's: a stranger is no credential: {record}");
+    assert_eq!(
+        record["granted"], true,
+        "the first face record is the resident's: a stranger is no credential: {record}"
+    );
     assert!(!text(&record["person_name"]).is_empty());
     let records = admin.get("/api/access?limit=500").await?;
-    let faces: Vec<&Value> = records["records"].as_array().context("records")?.iter().filter(|r| r["via"] == "face").collect();
+    let faces: Vec<&Value> =
+        records["records"].as_array().context("records")?.iter().filter(|r| r["via"] == "face").collect();
     assert!(faces.iter().all(|face| face["granted"] == true && face["person"] == record["person"]), "{faces:?}");
     product.stop().await;
     Ok(())
@@ -81,7 +87,8 @@ async fn fire_releases_doors_recalls_lifts_and_brings_its_video_procedure_and_or
     let id = text(&alarm["id"]).to_owned();
     assert_eq!(alarm["priority"], 1);
     let released = |devices: &Value| {
-        let doors: Vec<Value> = devices["devices"].as_array().into_iter().flatten().filter(|d| d["kind"] == "door").cloned().collect();
+        let doors: Vec<Value> =
+            devices["devices"].as_array().into_iter().flatten().filter(|d| d["kind"] == "door").cloned().collect();
         (doors.len() >= 4, doors.iter().all(|door| door["state"] == "released"))
     };
     let mut tick = tokio::time::interval(std::time::Duration::from_millis(100));
@@ -89,13 +96,20 @@ async fn fire_releases_doors_recalls_lifts_and_brings_its_video_procedure_and_or
         loop {
             tick.tick().await;
             let devices = admin.get("/api/devices").await?;
-            let recalled = devices["devices"].as_array().into_iter().flatten().filter(|d| d["kind"] == "elevator").all(|lift| lift["state"] == "recalled");
+            let recalled = devices["devices"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter(|d| d["kind"] == "elevator")
+                .all(|lift| lift["state"] == "recalled");
             if released(&devices) == (true, true) && recalled {
                 return anyhow::Ok(());
             }
         }
     };
-    tokio::time::timeout(gatehouse_tests::product::PATIENCE, wait).await.context("doors and lifts were not released in time")??;
+    tokio::time::timeout(gatehouse_tests::product::PATIENCE, wait)
+        .await
+        .context("doors and lifts were not released in time")??;
 
     let detail = admin.get(&format!("/api/alarms/{id}")).await?;
     assert!(detail["sop"]["steps"].as_array().is_some_and(|steps| !steps.is_empty()), "{detail}");
@@ -127,20 +141,32 @@ async fn cards_decide_doors_force_and_hold_and_the_ledger_tells_how_a_command_en
     assert_eq!(granted["granted"], true, "{granted}");
     play(&admin, "card_denied").await?;
     let denied = live
-        .until(|message| (message["data"]["via"] == "card" && message["data"]["granted"] == false).then(|| message["data"].clone()))
+        .until(|message| {
+            (message["data"]["via"] == "card" && message["data"]["granted"] == false).then(|| message["data"].clone())
+        })
         .await?;
     assert!(!text(&denied["reason"]).is_empty(), "{denied}");
     play(&admin, "door_forced").await?;
     live.object("alarms", |alarm| alarm["type"] == "door_forced" && alarm["active"] == true).await?;
 
     let devices = admin.get("/api/devices").await?;
-    let door = devices["devices"].as_array().into_iter().flatten().find(|d| d["kind"] == "door" && d["state"] == "secured").context("a secured door")?;
+    let door = devices["devices"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|d| d["kind"] == "door" && d["state"] == "secured")
+        .context("a secured door")?;
     let id = text(&door["id"]).to_owned();
-    let command = admin.post(&format!("/api/devices/{id}/commands"), json!({ "verb": "unlock", "why": "test" })).await?;
+    let command =
+        admin.post(&format!("/api/devices/{id}/commands"), json!({ "verb": "unlock", "why": "test" })).await?;
     let command = text(&command["id"]).to_owned();
     live.object("commands", |entry| entry["id"] == *command && entry["state"] == "executed").await?;
     let (status, body) = admin
-        .request(reqwest::Method::POST, &format!("/api/devices/{id}/commands"), Some(json!({ "verb": "unlock", "args": { "for_ms": 1 } })))
+        .request(
+            reqwest::Method::POST,
+            &format!("/api/devices/{id}/commands"),
+            Some(json!({ "verb": "unlock", "args": { "for_ms": 1 } })),
+        )
         .await?;
     assert_eq!((status, text(&body["error"]["field"])), (StatusCode::UNPROCESSABLE_ENTITY, "args.for_ms"));
     let (status, _) = admin

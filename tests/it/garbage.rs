@@ -86,21 +86,43 @@ stream = {{ url = "rtsp://127.0.0.1:{port}/x" }}
             let health = admin.get("/api/health").await?;
             let undecodable = |source: &str| {
                 let entries = health["ingress"].as_array().into_iter().flatten();
-                entries.filter(|entry| entry["source"].as_str().is_some_and(|s| s.starts_with(source))).map(|e| e["undecodable"].as_u64().unwrap_or(0)).sum::<u64>()
+                entries
+                    .filter(|entry| entry["source"].as_str().is_some_and(|s| s.starts_with(source)))
+                    .map(|e| e["undecodable"].as_u64().unwrap_or(0))
+                    .sum::<u64>()
             };
             let camera = &health["cameras"][0];
             let rtsp = camera["errors"].as_object().is_some_and(|errors| !errors.is_empty());
-            if undecodable("mqtt") >= 8 && rtsp && camera["live"] == false && health["broker"]["refused"].as_u64() >= Some(1) {
+            if undecodable("mqtt") >= 8
+                && rtsp
+                && camera["live"] == false
+                && health["broker"]["refused"].as_u64() >= Some(1)
+            {
                 return anyhow::Ok(health);
             }
         }
     };
-    let health = tokio::time::timeout(gatehouse_tests::product::PATIENCE, counted).await.context("garbage was not counted")??;
-    assert!(health["ingress"].as_array().into_iter().flatten().any(|entry| !entry["last_error"].as_str().unwrap_or_default().is_empty()));
+    let health = tokio::time::timeout(gatehouse_tests::product::PATIENCE, counted)
+        .await
+        .context("garbage was not counted")??;
+    assert!(
+        health["ingress"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .any(|entry| !entry["last_error"].as_str().unwrap_or_default().is_empty())
+    );
 
     // And it still works: the same device reports, the board follows.
     let mut live = admin.live(&["devices"]).await?;
-    client.publish("gh/door/state", QoS::AtLeastOnce, false, json!({ "seq": 1, "points": { "contact": "open", "lock": "locked" } }).to_string()).await?;
+    client
+        .publish(
+            "gh/door/state",
+            QoS::AtLeastOnce,
+            false,
+            json!({ "seq": 1, "points": { "contact": "open", "lock": "locked" } }).to_string(),
+        )
+        .await?;
     tokio::spawn(async move { while events.poll().await.is_ok() {} });
     live.object("devices", |device| device["key"] == "door" && device["state"] == "forced_open").await?;
     product.stop().await;

@@ -48,7 +48,8 @@ async fn start(data: &Path) -> Result<Victim> {
         }
         anyhow::bail!("the program ended before it was ready")
     };
-    let (address, password) = tokio::time::timeout(PATIENCE * 2, read).await.context("the program was not ready in time")??;
+    let (address, password) =
+        tokio::time::timeout(PATIENCE * 2, read).await.context("the program was not ready in time")??;
     tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
     Ok(Victim { child, address, password })
 }
@@ -70,9 +71,13 @@ async fn an_alarm_survives_kill_9_once_with_its_acknowledgement() -> Result<()> 
     assert!(second.password.is_none(), "the password is printed once");
     let admin = Client::sign_in(second.address, "admin", &password).await?;
     let all = admin.get("/api/alarms?state=all&limit=1000").await?;
-    let fires: Vec<_> = all["alarms"].as_array().context("alarms")?.iter().filter(|alarm| alarm["type"] == "fire").collect();
+    let fires: Vec<_> =
+        all["alarms"].as_array().context("alarms")?.iter().filter(|alarm| alarm["type"] == "fire").collect();
     assert_eq!(fires.len(), 1, "{fires:?}");
-    assert_eq!((fires[0]["id"].as_str(), fires[0]["acked"].as_bool(), fires[0]["acked_by"].as_str()), (Some(&*id), Some(true), Some("admin")));
+    assert_eq!(
+        (fires[0]["id"].as_str(), fires[0]["acked"].as_bool(), fires[0]["acked_by"].as_str()),
+        (Some(&*id), Some(true), Some("admin"))
+    );
     let detail = admin.get(&format!("/api/alarms/{id}")).await?;
     assert!(detail["timeline"].as_array().is_some_and(|timeline| timeline.len() >= 2), "{detail}");
     second.child.kill().await?;

@@ -44,15 +44,24 @@ async fn a_sensor_introduces_itself_alarms_with_its_camera_and_goes_offline_by_i
         .cloned()
         .context("a camera")?;
     let places = admin.get("/api/places").await?;
-    let area = places["places"].as_array().context("places")?.iter().find(|place| place["id"] == corridor["place"]).context("its place")?["name"].clone();
+    let area = places["places"]
+        .as_array()
+        .context("places")?
+        .iter()
+        .find(|place| place["id"] == corridor["place"])
+        .context("its place")?["name"]
+        .clone();
     let announcement = json!({
         "name": "Kitchen smoke", "unique_id": "kitchen_smoke_1", "device_class": "smoke", "state_topic": TOPIC,
         "payload_on": "ON", "payload_off": "OFF", "availability_topic": "sensors/kitchen/online",
         "device": { "identifiers": ["k1"], "name": "Kitchen", "suggested_area": area },
     });
-    client.publish("homeassistant/binary_sensor/kitchen/smoke/config", QoS::AtLeastOnce, true, announcement.to_string()).await?;
+    client
+        .publish("homeassistant/binary_sensor/kitchen/smoke/config", QoS::AtLeastOnce, true, announcement.to_string())
+        .await?;
     client.publish("sensors/kitchen/online", QoS::AtLeastOnce, true, "online").await?;
-    let announced = live.object("devices", |device| device["name"] == "Kitchen smoke" && device["presence"] == "online").await?;
+    let announced =
+        live.object("devices", |device| device["name"] == "Kitchen smoke" && device["presence"] == "online").await?;
     assert_eq!((announced["kind"].as_str(), announced["announced"].as_bool()), (Some("sensor"), Some(true)));
 
     client.publish(TOPIC, QoS::AtLeastOnce, false, "ON").await?;
@@ -61,7 +70,10 @@ async fn a_sensor_introduces_itself_alarms_with_its_camera_and_goes_offline_by_i
     assert!(alarm["cameras"].as_array().is_some_and(|cameras| cameras.contains(&corridor["id"])), "{alarm}");
     let id = alarm["id"].as_str().context("id")?.to_owned();
     let acked = admin.post(&format!("/api/alarms/{id}/ack"), json!({})).await?;
-    assert!(!acked["alarm"]["work_order"].is_null() || !acked["work_orders"].as_array().is_none_or(Vec::is_empty), "{acked}");
+    assert!(
+        !acked["alarm"]["work_order"].is_null() || !acked["work_orders"].as_array().is_none_or(Vec::is_empty),
+        "{acked}"
+    );
     client.publish(TOPIC, QoS::AtLeastOnce, false, "OFF").await?;
     live.object("alarms", |alarm| alarm["id"] == *id && alarm["active"] == false).await?;
 

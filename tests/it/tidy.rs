@@ -73,7 +73,17 @@ fn core_has_no_runtime_and_reads_no_clock() {
     }
     for path in files(&root().join("core/src"), "rs") {
         let code = code(&path);
-        for forbidden in ["Timestamp::now", "Zoned::now", "SystemTime", "Instant::now", "Uuid::now_v7", "Uuid::new_v4", "std::thread", "std::fs", "HashMap"] {
+        for forbidden in [
+            "Timestamp::now",
+            "Zoned::now",
+            "SystemTime",
+            "Instant::now",
+            "Uuid::now_v7",
+            "Uuid::new_v4",
+            "std::thread",
+            "std::fs",
+            "HashMap",
+        ] {
             assert!(!code.contains(forbidden), "{} uses {forbidden}", shown(&path));
         }
     }
@@ -94,7 +104,8 @@ fn only_the_clock_of_the_actors_knows_what_time_it_is() {
 #[test]
 fn sql_lives_in_the_stores() {
     for path in rust_files() {
-        let in_store = path.file_name().is_some_and(|name| name == "store.rs") || path.components().any(|part| part.as_os_str() == "store");
+        let in_store = path.file_name().is_some_and(|name| name == "store.rs")
+            || path.components().any(|part| part.as_os_str() == "store");
         let of_tests = path.starts_with(root().join("tests"));
         // The cluster's supervisor speaks to an empty PostgreSQL that has no store yet.
         let of_cluster = path.starts_with(root().join("console/src/provision"));
@@ -102,7 +113,11 @@ fn sql_lives_in_the_stores() {
             continue;
         }
         for call in ["sqlx::query", "query_as(", "query_scalar("] {
-            assert!(!code(&path).contains(call), "{} holds SQL ({call}): it belongs in the slice's store.rs", shown(&path));
+            assert!(
+                !code(&path).contains(call),
+                "{} holds SQL ({call}): it belongs in the slice's store.rs",
+                shown(&path)
+            );
         }
     }
 }

@@ -21,7 +21,8 @@ pub struct Product {
 /// A data directory that shares what was provisioned and nothing else.
 pub fn fresh_data_dir() -> Result<tempfile::TempDir> {
     let shared = testkit::data_dir();
-    tokio::task::block_in_place(|| Provision::new(&shared).ensure_all(&mut Silent)).context("providing for the tests")?;
+    tokio::task::block_in_place(|| Provision::new(&shared).ensure_all(&mut Silent))
+        .context("providing for the tests")?;
     let dir = tempfile::Builder::new().prefix("gatehouse-it-").tempdir()?;
     provision::share(&shared, dir.path())?;
     Ok(dir)

@@ -77,7 +77,8 @@ impl System {
             return Ok(known);
         }
         let shell = self.shared().addresses.device(device).ok_or(CommandRefused::UnknownDevice(device))?;
-        let deadline = self.now().saturating_add(SignedDuration::from_millis(answer_ms(&verb, false))).unwrap_or(Timestamp::MAX);
+        let deadline =
+            self.now().saturating_add(SignedDuration::from_millis(answer_ms(&verb, false))).unwrap_or(Timestamp::MAX);
         let order = Order { command: id, what: verb, by: by.clone(), why, deadline, life_safety: false };
         let (answer, answered) = oneshot::channel();
         shell

@@ -74,7 +74,10 @@ pub async fn stories(State(app): State<Arc<App>>) -> Result<Json<Stories>, ApiEr
 
 /// Plays a story.
 #[utoipa::path(post, path = "/api/demo/play", request_body = Play, responses((status = 202, body = Playing)))]
-pub async fn play(State(app): State<Arc<App>>, Body(body): Body<Play>) -> Result<(StatusCode, Json<Playing>), ApiError> {
+pub async fn play(
+    State(app): State<Arc<App>>,
+    Body(body): Body<Play>,
+) -> Result<(StatusCode, Json<Playing>), ApiError> {
     Ok((StatusCode::ACCEPTED, Json(Playing { run: demo(&app)?.play(&body.story)? })))
 }
 

@@ -142,12 +142,12 @@ pub async fn add_face(
     At(id): At<PersonId>,
     mut form: Multipart,
 ) -> Result<(StatusCode, Json<Enrolled>), ApiError> {
-    let recognizer = app
-        .recognizer()
-        .cloned()
-        .ok_or_else(|| ApiError::unavailable("recognition_off", "recognition is not running").remedy("run `gatehouse check`"))?;
+    let recognizer = app.recognizer().cloned().ok_or_else(|| {
+        ApiError::unavailable("recognition_off", "recognition is not running").remedy("run `gatehouse check`")
+    })?;
     let (mut photos, mut consent, mut consent_text) = (Vec::new(), false, String::new());
-    let unreadable = |error: axum::extract::multipart::MultipartError| ApiError::bad_request("bad_body", error.body_text());
+    let unreadable =
+        |error: axum::extract::multipart::MultipartError| ApiError::bad_request("bad_body", error.body_text());
     while let Some(part) = form.next_field().await.map_err(unreadable)? {
         match part.name().unwrap_or_default() {
             "photo" | "photos" if photos.len() == PHOTOS => {
@@ -197,6 +197,7 @@ fn masked(mut person: PersonView, who: &SignedIn) -> PersonView {
 
 impl From<EnrolError> for ApiError {
     fn from(error: EnrolError) -> Self {
-        ApiError::invalid("photo", error.code(), error.to_string()).remedy("send a sharp frontal photograph of one person")
+        ApiError::invalid("photo", error.code(), error.to_string())
+            .remedy("send a sharp frontal photograph of one person")
     }
 }

@@ -72,7 +72,10 @@ pub async fn list(State(app): State<Arc<App>>) -> Result<Json<Users>, ApiError> 
 
 /// Adds an account.
 #[utoipa::path(post, path = "/api/users", request_body = NewUser, responses((status = 201, body = User)))]
-pub async fn create(State(app): State<Arc<App>>, Body(body): Body<NewUser>) -> Result<(StatusCode, Json<User>), ApiError> {
+pub async fn create(
+    State(app): State<Arc<App>>,
+    Body(body): Body<NewUser>,
+) -> Result<(StatusCode, Json<User>), ApiError> {
     let name = body.name.trim();
     if name.is_empty() || name.chars().count() > 64 {
         return Err(ApiError::invalid("name", "bad_name", "a name has 1 to 64 characters"));
@@ -83,7 +86,9 @@ pub async fn create(State(app): State<Arc<App>>, Body(body): Body<NewUser>) -> R
         return Err(ApiError::conflict("name_taken", format!("there is an account {name:?} already")).field("name"));
     }
     let hash = auth::hash_in_background(body.password).await?;
-    let row = staff::user_create(app.pool(), name, role.word(), &hash, app.system().now()).await.map_err(ApiError::internal)?;
+    let row = staff::user_create(app.pool(), name, role.word(), &hash, app.system().now())
+        .await
+        .map_err(ApiError::internal)?;
     Ok((StatusCode::CREATED, Json(row.into())))
 }
 
@@ -98,7 +103,8 @@ pub async fn update(
     let found = users.iter().find(|user| user.id == id).ok_or_else(|| ApiError::not_found("account"))?;
     let role = body.role.as_deref().map_or_else(|| role(&found.role), role)?;
     let enabled = body.enabled.unwrap_or(found.enabled);
-    let admins_left = users.iter().filter(|user| user.id != id && user.role == Role::Admin.word() && user.enabled).count();
+    let admins_left =
+        users.iter().filter(|user| user.id != id && user.role == Role::Admin.word() && user.enabled).count();
     if admins_left == 0 && (role != Role::Admin || !enabled) {
         return Err(ApiError::conflict("last_admin", "this is the last administrator").remedy("make another one first"));
     }

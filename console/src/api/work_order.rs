@@ -89,7 +89,8 @@ pub async fn transition(
     At(id): At<WorkOrderId>,
     Body(body): Body<Transition>,
 ) -> Result<Json<WorkOrderView>, ApiError> {
-    let to: WorkOrderState = serde_json::from_value(serde_json::Value::String(body.to.clone()))
-        .map_err(|_| ApiError::invalid("to", "unknown_state", format!("{:?} is not a state of a work order", body.to)))?;
+    let to: WorkOrderState = serde_json::from_value(serde_json::Value::String(body.to.clone())).map_err(|_| {
+        ApiError::invalid("to", "unknown_state", format!("{:?} is not a state of a work order", body.to))
+    })?;
     Ok(Json(app.system().work_order_state(id, to, body.note, &who.name).await?))
 }

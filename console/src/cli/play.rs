@@ -26,8 +26,9 @@ impl Play {
 
     fn play(self) -> anyhow::Result<String> {
         let Some(story) = self.story else { return Ok(demo::listing()) };
-        let control = demo::Control::read(&self.data.path())
-            .context("no running compound in this data directory: start `gatehouse` first, or name its directory with --data")?;
+        let control = demo::Control::read(&self.data.path()).context(
+            "no running compound in this data directory: start `gatehouse` first, or name its directory with --data",
+        )?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let response = reqwest::Client::new()

@@ -91,7 +91,10 @@ mod tests {
     fn an_addressed_message_is_one_json_object() {
         let text = addressed("delta", 7, r#""seq":1,"u":[]}"#);
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();
-        assert_eq!((value["t"].as_str(), value["id"].as_u64(), value["seq"].as_u64()), (Some("delta"), Some(7), Some(1)));
+        assert_eq!(
+            (value["t"].as_str(), value["id"].as_u64(), value["seq"].as_u64()),
+            (Some("delta"), Some(7), Some(1))
+        );
     }
 
     proptest! {

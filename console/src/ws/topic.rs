@@ -37,7 +37,8 @@ pub struct Published {
 }
 
 /// Builds the snapshot's data.
-pub type Snapshot = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<serde_json::Value, String>> + Send>> + Send + Sync>;
+pub type Snapshot =
+    Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<serde_json::Value, String>> + Send>> + Send + Sync>;
 
 /// A topic of the live feed.
 pub struct Topic {
@@ -74,7 +75,13 @@ impl Topic {
         snapshot: Option<Snapshot>,
     ) -> Arc<Self> {
         let (tx, _) = broadcast::channel(BEHIND);
-        Arc::new(Self { name, permission, healing, snapshot, state: Mutex::new(State { seq: 0, ring: VecDeque::new(), tx }) })
+        Arc::new(Self {
+            name,
+            permission,
+            healing,
+            snapshot,
+            state: Mutex::new(State { seq: 0, ring: VecDeque::new(), tx }),
+        })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -256,7 +256,11 @@ impl<D: Device> Twin<D> {
             why: order.why,
             at: cx.now,
             // A release that comes late out of a replay must still be done.
-            deadline: if order.life_safety { order.deadline.max(plus(cx.wall, answer_ms(&order.what, true))) } else { order.deadline },
+            deadline: if order.life_safety {
+                order.deadline.max(plus(cx.wall, answer_ms(&order.what, true)))
+            } else {
+                order.deadline
+            },
             changed_at: cx.now,
         };
         let moved = Body::CommandMoved {

@@ -1,3 +1,5 @@
+//! The pipeline on made-up pictures and readers: what wakes it, what it decides, what it drops.
+
 use super::decide::PlateSeen;
 use super::pool::Readers;
 use super::*;

@@ -1,3 +1,5 @@
+//! The recorder on made-up access units: torn files, exact clips, pins, full disks.
+
 use super::*;
 use crate::hub::StreamConfig;
 use crate::recorder::fmp4::tests::{config, picture};

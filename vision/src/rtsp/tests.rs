@@ -1,3 +1,5 @@
+//! Ingest against peers that answer wrongly, refuse, or say nothing.
+
 use super::*;
 use std::sync::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -275,8 +275,8 @@ mod tests {
             group.push(unit);
         };
         assert_eq!(group.len(), 12);
-        // A busy machine leaves pictures out: a group may last longer, never shorter.
-        assert!(second.pts - group[0].pts > 85_000, "{} to {}", group[0].pts, second.pts);
+        // A busy machine leaves pictures out: a group may last longer; shorter by what its first picture came late, less than one.
+        assert!(second.pts - group[0].pts > 11 * 90_000 / 12, "{} to {}", group[0].pts, second.pts);
         let sets = source.parameter_sets().expect("sets");
         let mut decoder = openh264::decoder::Decoder::new().expect("a decoder");
         let mut read = 0;
@@ -327,7 +327,7 @@ mod tests {
     #[test]
     fn the_clock_is_local_with_milliseconds() {
         let shanghai = TimeZone::fixed(jiff::tz::offset(8));
-        assert_eq!(clock(1_795_000_000_007, &shanghai), "2026-11-19 01:46:40.007");
+        assert_eq!(clock(1_795_000_000_007, &shanghai), "2026-11-18 19:06:40.007");
         assert_eq!(clock(u64::MAX, &TimeZone::UTC).len(), 23);
     }
 }

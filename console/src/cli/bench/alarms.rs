@@ -30,7 +30,10 @@ pub struct Alarms {
 impl Alarms {
     /// `p50_ms`, `p99_ms`: from the publish to the message at every console; `lost`: alarms × consoles never told.
     pub async fn measure(&self) -> anyhow::Result<Figures> {
-        anyhow::ensure!(self.rate > 0 && self.alarms > 0 && self.consoles > 0, "rate, alarms and consoles must be at least 1");
+        anyhow::ensure!(
+            self.rate > 0 && self.alarms > 0 && self.consoles > 0,
+            "rate, alarms and consoles must be at least 1"
+        );
         let bed = Bed::start(&self.common.data.path(), Some(&site(self.alarms))).await?;
         let admin = Client::sign_in(bed.running.address, "admin", &bed.password).await?;
         let devices = admin.get("/api/devices").await?;
