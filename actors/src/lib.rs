@@ -3,6 +3,9 @@
 //! An actor here is a shell: take the message, read the clock, let `core` decide, carry out the effects. What must not be
 //! lost is in the journal before anyone is told. See `README.md` for the supervision tree and the mailbox policy.
 
+// What is submitted to the journal is on its way at once; waiting for its receipt is the caller's choice.
+#![allow(clippy::let_underscore_future)]
+
 mod address;
 mod board;
 mod bus;

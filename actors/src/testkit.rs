@@ -7,6 +7,7 @@ use crate::root::System;
 use crate::shell::Message;
 use crate::supervise::Order;
 use gatehouse_core::id::DeviceId;
+use ractor::ActorRef;
 
 /// A part of the system that a drill can make fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,10 +45,10 @@ impl System {
     /// Makes an actor panic at its next message.
     pub fn drill_panic(&self, part: Part) {
         match part {
-            Part::Device(id) => drop(self.shared().addresses.device(id).map(|actor| actor.cast(Message::Fail))),
-            Part::Rule => drop(self.rules().map(|actor| actor.cast(Message::Fail))),
-            Part::Alarm => drop(self.alarm_book().map(|actor| actor.cast(Message::Fail))),
-            Part::WorkOrder => drop(self.desk().map(|actor| actor.cast(Message::Fail))),
+            Part::Device(id) => fail(self.shared().addresses.device(id)),
+            Part::Rule => fail(self.rules()),
+            Part::Alarm => fail(self.alarm_book()),
+            Part::WorkOrder => fail(self.desk()),
             Part::LifeSafety => self.drill_kill(part),
         }
     }
@@ -70,5 +71,12 @@ impl System {
     /// Stops everything at once, as a power cut would: nothing queued is written.
     pub fn drill_power_cut(&self) {
         self.cut();
+    }
+}
+
+/// Tells an actor to panic; one that is not there has failed already.
+fn fail<C: Send + 'static, R: Send + 'static>(actor: Option<ActorRef<Message<C, R>>>) {
+    if let Some(actor) = actor {
+        let _ = actor.cast(Message::Fail);
     }
 }

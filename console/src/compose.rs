@@ -210,7 +210,8 @@ async fn open_broker(config: &Config, site: &Site, secrets: &Secrets) -> anyhow:
     let listen = config.broker.listen;
     let broker = Broker::start(BrokerConfig { listen, users, ..BrokerConfig::default() }).await?;
     let address = broker.addr();
-    let config = ours(&address.ip().to_string(), address.port(), "gatehouse", &password);
+    let gate = broker.gate();
+    let config = ours(&address.ip().to_string(), address.port(), "gatehouse", &password).with_gate(gate);
     Ok((Some(broker), config))
 }
 

@@ -105,12 +105,11 @@ pub async fn run(source: Source, hub: Arc<Hub>, listener: Arc<dyn Listener>) {
         });
         listener.error(end.code, &end.text);
         // A session that was live may come back at once: a loss is told when it stalled or the next attempt fails too.
-        if units == 0 || end.loss == Loss::Stalled || started.elapsed() < Duration::from_secs(2) {
-            if lost != Some(Some(end.loss)) {
-                lost = Some(Some(end.loss));
-                hub.lose(end.loss);
-                listener.state(Some(end.loss));
-            }
+        let gone = units == 0 || end.loss == Loss::Stalled || started.elapsed() < Duration::from_secs(2);
+        if gone && lost != Some(Some(end.loss)) {
+            lost = Some(Some(end.loss));
+            hub.lose(end.loss);
+            listener.state(Some(end.loss));
         }
         if units > 0 && started.elapsed() >= GOOD_SESSION {
             pause = PAUSE_MIN;

@@ -118,7 +118,7 @@ pub(crate) async fn pending(pool: &PgPool) -> Result<Vec<Bookmark>, StoreError> 
     .doing("read pending clips")?;
     Ok(rows
         .into_iter()
-        .map(|row| ClipRow::from(row))
+        .map(ClipRow::from)
         .map(|row| Bookmark { clip: row.id, alarm: row.alarm, camera: row.camera, from: row.from, to: row.to })
         .collect())
 }

@@ -81,7 +81,7 @@ impl Announced {
         if self.by_device.get(&id).is_some_and(|owner| owner != topic) {
             return Err("unique_id is already another announcement's".to_owned());
         }
-        if self.slots.get(topic).is_none() && self.slots.len() >= MAX_ENTITIES {
+        if !self.slots.contains_key(topic) && self.slots.len() >= MAX_ENTITIES {
             return Err(format!("more than {MAX_ENTITIES} announced devices"));
         }
         let sources = entity.state.iter().chain(entity.availability.iter().map(|a| &a.source));

@@ -246,20 +246,22 @@ impl Broker {
 
         let _ = watch.router.set(Arc::clone(&router));
 
-        let mut engine = EngineConfig::default();
-        engine.bind_addresses = Vec::new();
-        engine.max_clients = config.max_clients;
-        engine.max_packet_size = config.max_packet;
-        engine.session_expiry_interval = SESSION_EXPIRY;
-        engine.max_subscriptions_per_client = 0;
-        engine.topic_alias_maximum = 16;
-        engine.max_retained_messages = MAX_RETAINED;
-        engine.max_retained_message_size = config.max_packet;
-        engine.client_channel_capacity = 4 * usize::from(WINDOW);
-        engine.max_outbound_inflight = WINDOW;
-        engine.server_receive_maximum = Some(WINDOW);
-        engine.sys_topics_enabled = false;
-        engine.event_handler = Some(Arc::clone(&watch) as Arc<dyn BrokerEventHandler>);
+        let engine = EngineConfig {
+            bind_addresses: Vec::new(),
+            max_clients: config.max_clients,
+            max_packet_size: config.max_packet,
+            session_expiry_interval: SESSION_EXPIRY,
+            max_subscriptions_per_client: 0,
+            topic_alias_maximum: 16,
+            max_retained_messages: MAX_RETAINED,
+            max_retained_message_size: config.max_packet,
+            client_channel_capacity: 4 * usize::from(WINDOW),
+            max_outbound_inflight: WINDOW,
+            server_receive_maximum: Some(WINDOW),
+            sys_topics_enabled: false,
+            event_handler: Some(Arc::clone(&watch) as Arc<dyn BrokerEventHandler>),
+            ..EngineConfig::default()
+        };
         let monitor = ResourceMonitor::new(ResourceLimits {
             max_connections: config.max_clients,
             max_connections_per_ip: config.max_clients,

@@ -135,6 +135,9 @@ fn hardware(spec: &PeerSpec) -> Option<Box<dyn Hardware>> {
     })
 }
 
+/// What a camera shows when a point goes from one state word to another.
+type Shown = fn(&str, &str) -> Option<Cue>;
+
 /// Shows on a camera what the device does, whoever told it.
 fn show(
     peer: &Peer,
@@ -143,7 +146,7 @@ fn show(
     stage: &Arc<dyn Stage>,
     stop: &CancellationToken,
 ) -> Option<JoinHandle<()>> {
-    let (point, shown): (&'static str, fn(&str, &str) -> Option<Cue>) = match kind {
+    let (point, shown): (&'static str, Shown) = match kind {
         DeviceKind::Barrier => ("position", |was, is| match (was, is) {
             // The boom on the picture rises with the real one, and has fallen with it.
             ("down", "moving" | "up") => Some(Cue::BarrierTo { open: true }),

@@ -454,7 +454,7 @@ impl OpenSegment {
         let path = index::open_path(dir, start_us);
         let day = path.parent().unwrap_or(dir);
         fs::create_dir_all(day)?;
-        let file = OpenOptions::new().write(true).create_new(true).append(true).open(&path)?;
+        let file = OpenOptions::new().create_new(true).append(true).open(&path)?;
         // The name too must survive a power cut.
         File::open(day)?.sync_all()?;
         Ok(Self {

@@ -114,7 +114,7 @@ impl Sender {
     pub fn report(&mut self, pts: u64, wall: SystemTime, out: &mut Packets) {
         let since = wall.duration_since(UNIX_EPOCH).unwrap_or_default();
         // NTP counts from 1900: 70 years, 17 of them leap.
-        let ntp = (since.as_secs() + 2_208_988_800) << 32 | (u64::from(since.subsec_nanos()) << 32) / 1_000_000_000;
+        let ntp = ((since.as_secs() + 2_208_988_800) << 32) | ((u64::from(since.subsec_nanos()) << 32) / 1_000_000_000);
         let cname = b"gatehouse";
         let sdes_words = (4 + 2 + cname.len() + 1).div_ceil(4);
         self.frame(1, 28 + 4 + sdes_words * 4, out);

@@ -19,7 +19,7 @@ impl Rect {
     /// The smallest even rectangle around these bounds, inside w × h; `None` when nothing is left.
     pub fn around(left: f32, top: f32, right: f32, bottom: f32, w: usize, h: usize) -> Option<Self> {
         let low = |v: f32, max: usize| (v.floor().clamp(0.0, max as f32) as usize) & !1;
-        let high = |v: f32, max: usize| ((v.ceil().clamp(0.0, max as f32) as usize) + 1 & !1).min(max);
+        let high = |v: f32, max: usize| (((v.ceil().clamp(0.0, max as f32) as usize) + 1) & !1).min(max);
         let rect = Self { x0: low(left, w), y0: low(top, h), x1: high(right, w), y1: high(bottom, h) };
         (rect.x0 < rect.x1 && rect.y0 < rect.y1).then_some(rect)
     }

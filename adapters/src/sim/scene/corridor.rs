@@ -189,7 +189,7 @@ fn door(p: &mut Paint, lens: Lens, x: f32, z: f32, n: usize) {
         let grain = fbm(px * 0.25, py * 0.03, 3, 20 + n as u32);
         shade(mix(rgb(0x7b5a3b), rgb(0x966f4a), grain), if x < 0.0 { 0.86 } else { 0.95 } - 0.02 * z)
     });
-    let (near, far) = if x < 0.0 { (z + 0.1, z + 0.16) } else { (z + 0.1, z + 0.16) };
+    let (near, far) = (z + 0.1, z + 0.16);
     p.flat(&lens.side(x, 0.98, 1.06, near, far + 0.08), rgb(0xcfd3d6));
     p.flat(&lens.side(x, 1.55, 1.68, z + wide + 0.14, z + wide + 0.34), rgb(0x2f4f78));
     p.flat(&lens.side(x, 1.60, 1.63, z + wide + 0.18, z + wide + 0.30), rgb(0xe8edf2));

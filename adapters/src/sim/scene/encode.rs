@@ -73,11 +73,11 @@ impl Encoder {
                 _ => nals.push(nal),
             }
         }
-        if let Some(sets) = sps.zip(pps).and_then(|(s, p)| ParameterSets::new(s, p)) {
-            if self.sets.as_ref() != Some(&sets) {
-                to.set_parameter_sets(sets.clone());
-                self.sets = Some(sets);
-            }
+        if let Some(sets) = sps.zip(pps).and_then(|(s, p)| ParameterSets::new(s, p))
+            && self.sets.as_ref() != Some(&sets)
+        {
+            to.set_parameter_sets(sets.clone());
+            self.sets = Some(sets);
         }
         if !nals.is_empty() {
             to.publish(AccessUnit { nals, key, pts, captured });

@@ -48,7 +48,7 @@ enum Drive {
 impl Gate {
     pub(crate) fn new(w: usize, h: usize, variant: u32) -> Self {
         let k = h as f32 / 720.0;
-        let side = if variant % 2 == 0 { 1.0 } else { -1.0 };
+        let side = if variant.is_multiple_of(2) { 1.0 } else { -1.0 };
         let lens = Lens { focal: 2_400.0 * k, centre: [w as f32 / 2.0, 84.0 * k], height: 1.6, side };
         let (sheet, pivot) = arm(lens, rgb(0xff4038));
         let arms = [sheet, arm(lens, rgb(0x35e06f)).0].map(|p| Arc::new(Sprite::new(&p)));
@@ -262,7 +262,7 @@ fn lane(p: &mut Paint, lens: Lens) {
         let [gx, gz] = lens.ground(x, y);
         alpha(rgb(0xe4e3dd), 0.62 + 0.28 * smooth(0.22, 0.42, fbm(gx * 14.0, gz * 9.0, 3, 30)))
     };
-    p.fill(&lens.floor(LANE[0] + 0.2, LANE[1] - 0.2, 6.02, 6.28), worn);
+    p.fill(&lens.floor(LANE[0] + 0.2, LANE[1] - 0.2, 6.02, 6.27), worn);
     p.fill(&lens.floor(LANE[0] + 0.1, LANE[0] + 0.2, 6.3, 31.0), worn);
     p.fill(&lens.floor(LANE[1] - 0.2, LANE[1] - 0.1, 6.3, 31.0), worn);
     let c = LINE + 0.1;

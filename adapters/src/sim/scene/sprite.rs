@@ -163,7 +163,7 @@ impl Sprite {
 }
 
 fn over(d: u8, s: u32, a: u32, opacity: u32) -> u8 {
-    let (s, a) = (s * opacity >> 8, a * opacity >> 8);
+    let (s, a) = ((s * opacity) >> 8, (a * opacity) >> 8);
     (s + (u32::from(d) * (255 - a) + 127) / 255).min(255) as u8
 }
 

