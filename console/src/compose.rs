@@ -157,10 +157,10 @@ impl Running {
         self.app.stop().await;
         self.server.abort();
         self.app.pool().close().await;
-        if let Some(cluster) = self.cluster {
-            if let Err(error) = cluster.stop().await {
-                tracing::warn!(%error, "PostgreSQL did not stop cleanly: it recovers at the next start");
-            }
+        if let Some(cluster) = self.cluster
+            && let Err(error) = cluster.stop().await
+        {
+            tracing::warn!(%error, "PostgreSQL did not stop cleanly: it recovers at the next start");
         }
     }
 }

@@ -235,7 +235,7 @@ impl Player {
             "car_unknown" => self.drive("gate-1", pick(&UNKNOWN_CARS), GUARD_PATIENCE).await,
             "resident_face" => self.face(RESIDENT_PHOTO).await,
             "stranger_face" => self.face(STRANGER_PHOTO).await,
-            "card_ok" => self.badge("door-lobby", pick(&KNOWN_CARDS)).await,
+            "card_ok" => self.badge("door-lobby", pick::<&str>(&KNOWN_CARDS)).await,
             "card_denied" => self.badge("door-garage", UNKNOWN_CARD).await,
             "door_forced" => {
                 self.act("door-roof", Stimulus::Force);
@@ -244,7 +244,7 @@ impl Player {
             }
             "door_held" => {
                 self.act("door-garage", Stimulus::Prop(true));
-                self.act("door-garage", Stimulus::Card { card: (pick(&KNOWN_CARDS)).to_owned(), pin: None });
+                self.act("door-garage", Stimulus::Card { card: (*pick(&KNOWN_CARDS)).to_owned(), pin: None });
                 tokio::time::sleep(secs(35)).await;
                 self.act("door-garage", Stimulus::Prop(false));
             }
@@ -381,7 +381,7 @@ impl Player {
                 2 => {
                     let place = Arc::clone(&player.places[&Place::Lobby]);
                     let Ok(_alone) = place.try_lock() else { return };
-                    player.badge("door-lobby", pick(&KNOWN_CARDS)).await;
+                    player.badge("door-lobby", pick::<&str>(&KNOWN_CARDS)).await;
                 }
                 _ => {
                     let door = if turn % 12 < 6 { "door-garage" } else { "door-stair-b" };

@@ -194,8 +194,8 @@ fn recognition(app: &App) -> RecognitionHealth {
     let figures = vision.figures();
     RecognitionHealth {
         running: app.recognizer().is_some(),
-        plates_ms_p50: figures.plates_ms_p50.into(),
-        faces_ms_p50: figures.faces_ms_p50.into(),
+        plates_ms_p50: figures.plates_ms_p50,
+        faces_ms_p50: figures.faces_ms_p50,
         frames: figures.frames,
         dropped: figures.dropped,
     }

@@ -66,10 +66,10 @@ pub async fn export(State(app): State<Arc<App>>, Ask(query): Ask<Query>) -> Resu
         vec![
             passage.at.to_string(),
             passage.lane.to_string(),
-            word(serde_json::to_value(&passage.direction)),
+            word(serde_json::to_value(passage.direction)),
             passage.plate,
             format!("{:.3}", passage.confidence),
-            word(serde_json::to_value(&passage.decision)),
+            word(serde_json::to_value(passage.decision)),
             passage.person_name,
             passage.by,
             passage.latency_ms.to_string(),

@@ -75,7 +75,7 @@ fn shown(clip: &Clip) -> (Vec<u32>, Vec<u32>) {
     for sample in &track.samples {
         let range = sample.offset as usize..(sample.offset + sample.size) as usize;
         let index = index_of(&clip.mp4[range]);
-        let pts = sample.composition_timestamp as i64;
+        let pts = sample.composition_timestamp;
         if pts >= from && pts < from + lasts { seen.push((pts, index)) } else { hidden.push(index) }
     }
     seen.sort_unstable();
@@ -263,7 +263,7 @@ async fn the_oldest_go_and_a_pinned_range_stays() {
     track.record(&unit(&config, 9000, T0 + 9000 * FRAME, true));
     assert!(second.flush(&key(), false).await.is_err());
     second.flush(&key(), false).await.unwrap(); // the sweep came between
-    let cut = |from: i64| second.clip(&*KEY, at(T0 + from * 1_000_000), at(T0 + (from + 2) * 1_000_000));
+    let cut = |from: i64| second.clip(&KEY, at(T0 + from * 1_000_000), at(T0 + (from + 2) * 1_000_000));
     assert!(matches!(cut(10).await, Err(ClipError::NotRecorded)), "the oldest went");
     assert_eq!(cut(70).await.unwrap().frames, 50, "the pinned one stayed");
     assert!(second.unpin(&key(), at(T0 + 70_000_000), at(T0 + 71_000_000)).await.unwrap());
