@@ -78,19 +78,19 @@ impl Demo {
             .await
             .context("the virtual cameras' RTSP server")?;
         let faces = demo_dir.join("faces");
-        let configs = site
-            .devices
-            .iter()
-            .filter(|device| device.kind == DeviceKind::Camera)
-            .map(|device| CameraConfig::new(device.key.as_str(), scene_of(device)));
+        let cameras: Vec<_> = site.devices.iter().filter(|device| device.kind == DeviceKind::Camera).collect();
+        // Every second camera of a kind looks at another place.
+        let configs = cameras.iter().enumerate().map(|(n, device)| {
+            let earlier = cameras[..n].iter().filter(|before| scene_of(before) == scene_of(device)).count();
+            CameraConfig::new(&device.name, scene_of(device)).variant(earlier as u32)
+        });
         let zone = jiff::tz::TimeZone::get(&site.zone).unwrap_or(jiff::tz::TimeZone::UTC);
         let config = StudioConfig { faces: Some(faces.clone()), zone: zone.clone(), ..StudioConfig::default() };
         let studio = Studio::start(config, configs.collect())?;
         let mut scenes = BTreeMap::new();
-        for scene in studio.scenes() {
-            let key: DeviceKey = scene.name().parse()?;
-            rtsp.mount(key.as_str(), scene.source());
-            scenes.insert(key, scene.clone());
+        for (camera, scene) in cameras.iter().zip(studio.scenes()) {
+            rtsp.mount(camera.key.as_str(), scene.source());
+            scenes.insert(camera.key.clone(), scene.clone());
         }
         let resident =
             site.people.iter().find(|person| person.key.as_str() == RESIDENT).map(|person| person.name.clone());
