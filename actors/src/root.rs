@@ -99,7 +99,7 @@ pub enum StartError {
     #[error("site zone {0:?} is not a time zone this machine knows: write e.g. \"Asia/Shanghai\"")]
     Zone(String),
     /// There is none.
-    #[error("the database holds no site: import one first with `gatehouse import site.toml`")]
+    #[error("the database holds no site: name its file as `site` in the configuration")]
     NoSite,
     /// An actor did not start.
     #[error("actor {actor} did not start: {reason}")]

@@ -21,7 +21,7 @@ pub mod sensor;
 pub mod stage;
 pub mod story;
 
-/// The demo compound's definition, in the site format of `gatehouse import`.
+/// The demo compound's definition, in the format of any site.
 pub fn demo_site() -> &'static str {
     include_str!("demo_site.toml")
 }

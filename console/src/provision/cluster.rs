@@ -49,7 +49,7 @@ pub enum ClusterError {
     /// The directory is a cluster, or something else, of somebody else.
     #[error(
         "{} was not made by gatehouse and is left alone. Choose another place with --data DIR, or name the server \
-         it belongs to with --database-url", path.display()
+         it belongs to with database.url_file in the configuration", path.display()
     )]
     Foreign {
         /// The directory.

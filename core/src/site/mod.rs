@@ -1,4 +1,4 @@
-//! The site as people write it: places, devices, lanes, levels, people. Read by `gatehouse import` and by the demo.
+//! The site as people write it: places, devices, lanes, levels, people. Named by `site` in `gatehouse.toml`; the demo has its own.
 //!
 //! Unknown keys are errors; [`Site::check`] says what does not fit together, in sentences; [`Compound`] is the same resolved
 //! to ids, which is what runs.

@@ -251,7 +251,7 @@ async fn a_directory_of_somebody_else_is_refused_and_left_alone() {
     std::fs::create_dir_all(&pg).unwrap();
     std::fs::write(pg.join("PG_VERSION"), "15\n").unwrap();
     let said = ground.start().await.unwrap_err().to_string();
-    assert!(said.contains("was not made by gatehouse") && said.contains("--database-url"), "{said}");
+    assert!(said.contains("was not made by gatehouse") && said.contains("database.url_file"), "{said}");
     assert_eq!(std::fs::read_dir(&pg).unwrap().count(), 1);
 }
 
