@@ -4,9 +4,9 @@ use super::pins::{Archive, Tree};
 use super::stamp::{sha256_bytes, sha256_of_tree};
 use super::{SetupError, pins};
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{BufReader, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// A larger file inside an archive is not one of ours, bytes.
@@ -37,20 +37,15 @@ pub(super) fn members(archive: &Archive, file: &Path, data: &Path) -> Result<(),
 pub(super) fn place(path: &Path, bytes: &[u8]) -> Result<(), SetupError> {
     let dir = path.parent().expect("a placed file is inside the data directory");
     std::fs::create_dir_all(dir).map_err(|e| SetupError::io(dir, e))?;
-    let name = path.file_name().expect("a placed file has a name").to_string_lossy();
-    let fresh = dir.join(format!(".{name}.{}.new", std::process::id()));
-    let written = File::options()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .mode(0o644)
-        .open(&fresh)
-        .and_then(|mut f| f.write_all(bytes).and_then(|()| f.sync_all()))
-        .and_then(|()| std::fs::rename(&fresh, path));
-    written.map_err(|e| {
-        let _ = std::fs::remove_file(&fresh);
-        SetupError::io(path, e)
-    })
+    // A name of its own for each writer: two threads may place the same file at once, and either is right.
+    let written =
+        tempfile::Builder::new().prefix(".new-").permissions(Permissions::from_mode(0o644)).tempfile_in(dir).and_then(
+            |mut fresh| {
+                fresh.write_all(bytes).and_then(|()| fresh.as_file().sync_all())?;
+                fresh.persist(path).map(drop).map_err(|e| e.error)
+            },
+        );
+    written.map_err(|e| SetupError::io(path, e))
 }
 
 fn from_zip(archive: &Archive, file: &Path) -> Result<BTreeMap<&'static str, Vec<u8>>, SetupError> {

@@ -1,4 +1,5 @@
 // A list that comes in pages from the newest back, with what is happening now put in front.
+import { untrack } from 'svelte';
 import { errorText } from './text.svelte';
 
 export class Paged<T extends { id: string; at: string }> {
@@ -14,7 +15,8 @@ export class Paged<T extends { id: string; at: string }> {
   async load(): Promise<void> {
     this.turn?.abort();
     const turn = (this.turn = new AbortController());
-    if (this.rows.length === 0) this.state = 'loading';
+    // Untracked: an effect that loads must not run again because of what it loaded.
+    if (untrack(() => this.rows.length) === 0) this.state = 'loading';
     try {
       const rows = await this.fetch(undefined, turn.signal);
       if (turn.signal.aborted) return;
