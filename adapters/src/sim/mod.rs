@@ -15,11 +15,11 @@ pub mod hardware;
 pub mod meter;
 pub mod peer;
 pub mod perimeter;
-pub mod rtsp;
-pub mod scene;
 pub mod sensor;
 pub mod stage;
 pub mod story;
+
+pub use gatehouse_simcam::{rtsp, scene};
 
 /// The demo compound's definition, in the format of any site.
 pub fn demo_site() -> &'static str {

@@ -6,8 +6,8 @@
 //! User `viewer`, password `viewer`. Lines on standard input are cues: `car 粤B12345`, `green 粤BD12345`, `leave`, `open`,
 //! `close`, `person collins_1`, `gone`, `smoke`, `clear`, `intruder`, `lift`, `freeze`, `thaw`, `dark`, `light`.
 
-use gatehouse_adapters::sim::rtsp::{RtspServer, Users, clip};
-use gatehouse_adapters::sim::scene::{BodyColour, CameraConfig, Cue, PlateColour, SceneKind, Studio, StudioConfig};
+use gatehouse_simcam::rtsp::{RtspServer, Users, clip};
+use gatehouse_simcam::scene::{BodyColour, CameraConfig, Cue, PlateColour, SceneKind, Studio, StudioConfig};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, BufReader};

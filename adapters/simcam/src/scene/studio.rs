@@ -3,8 +3,8 @@
 use super::camera::Camera;
 use super::encode::{EncodeError, Encoder};
 use super::{CameraConfig, Cue};
-use crate::sim::rtsp::LiveSource;
-use crate::sim::rtsp::source::to_clock;
+use crate::rtsp::LiveSource;
+use crate::rtsp::source::to_clock;
 use jiff::tz::TimeZone;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -245,8 +245,8 @@ pub fn clock(epoch_ms: u64, zone: &TimeZone) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sim::rtsp::AccessUnit;
-    use crate::sim::scene::{SceneKind, strip};
+    use crate::rtsp::AccessUnit;
+    use crate::scene::{SceneKind, strip};
     use openh264::formats::YUVSource as _;
 
     const PATIENCE: Duration = Duration::from_secs(60);
@@ -256,7 +256,7 @@ mod tests {
         Studio::start(StudioConfig { zone: TimeZone::UTC, ..StudioConfig::default() }, vec![camera]).expect("started")
     }
 
-    async fn next(listener: &mut crate::sim::rtsp::source::Listener) -> Arc<AccessUnit> {
+    async fn next(listener: &mut crate::rtsp::source::Listener) -> Arc<AccessUnit> {
         tokio::time::timeout(PATIENCE, listener.next()).await.expect("in time").expect("a picture")
     }
 

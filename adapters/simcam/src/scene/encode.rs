@@ -1,7 +1,7 @@
 //! Pictures in, H.264 access units out (OpenH264, one thread, low complexity).
 
 use super::canvas::I420;
-use crate::sim::rtsp::source::{AccessUnit, LiveSource, ParameterSets, split_annex_b};
+use crate::rtsp::source::{AccessUnit, LiveSource, ParameterSets, split_annex_b};
 use bytes::Bytes;
 use openh264::OpenH264API;
 use openh264::encoder as h264;

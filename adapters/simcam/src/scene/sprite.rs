@@ -226,7 +226,7 @@ impl Level {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sim::scene::paint::{Path, alpha, rgb};
+    use crate::scene::paint::{Path, alpha, rgb};
     use proptest::prelude::*;
 
     fn patch() -> Sprite {

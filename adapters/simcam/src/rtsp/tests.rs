@@ -279,8 +279,8 @@ mod with_retina {
     //! The server against the client the product itself uses.
 
     use super::*;
-    use crate::sim::scene::canvas::I420;
-    use crate::sim::scene::encode::Encoder;
+    use crate::scene::canvas::I420;
+    use crate::scene::encode::Encoder;
     use futures_util::StreamExt as _;
     use retina::client::{Credentials, PlayOptions, Session, SessionOptions, SetupOptions, Transport};
     use retina::codec::CodecItem;

@@ -4,9 +4,9 @@
 //! cargo run -p gatehouse-adapters --example scene_shots -- <out folder> [faces folder] [only]
 //! ```
 
-use gatehouse_adapters::sim::rtsp::LiveSource;
-use gatehouse_adapters::sim::scene::encode::Encoder;
-use gatehouse_adapters::sim::scene::{BodyColour, Camera, CameraConfig, Cue, PlateColour, SceneKind};
+use gatehouse_simcam::rtsp::LiveSource;
+use gatehouse_simcam::scene::encode::Encoder;
+use gatehouse_simcam::scene::{BodyColour, Camera, CameraConfig, Cue, PlateColour, SceneKind};
 use openh264::formats::YUVSource as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};

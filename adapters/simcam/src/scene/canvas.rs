@@ -151,7 +151,7 @@ pub fn chroma(c: Rgba) -> [f32; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sim::scene::paint::rgb;
+    use crate::scene::paint::rgb;
 
     #[test]
     fn colours_survive_the_way_to_i420_and_back() {

@@ -212,7 +212,7 @@ fn overlap(a: Rect, b: Rect) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sim::scene::{BodyColour, PlateColour};
+    use crate::scene::{BodyColour, PlateColour};
     use std::time::{Duration, Instant};
 
     const CLOCK: &str = "2026-11-18 14:26:40.000";
