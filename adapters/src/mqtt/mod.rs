@@ -209,6 +209,10 @@ impl Link {
         topics.extend(self.announced.lock().unwrap_or_else(PoisonError::into_inner).topics());
         self.subscribe(client, topics);
         let _ = client.try_publish(STATUS_TOPIC, QoS::AtLeastOnce, true, "online");
+        if let Some(prefix) = &self.config.discovery_prefix {
+            // Home Assistant's birth message: zigbee2mqtt, ESPHome and Tasmota announce their devices again when they hear it.
+            let _ = client.try_publish(format!("{prefix}/status"), QoS::AtLeastOnce, false, "online");
+        }
         *self.client.lock().unwrap_or_else(PoisonError::into_inner) = Some(client.clone());
     }
 

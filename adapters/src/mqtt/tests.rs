@@ -55,8 +55,13 @@ async fn broker() -> Broker {
         User::server("gatehouse", PASSWORD).expect("user"),
         User::device(&key("door-1"), PASSWORD).expect("user"),
         User::device(&key("door-2"), PASSWORD).expect("user"),
-        User::integrator("smoke", PASSWORD, vec!["homeassistant/+/smoke/config".into(), "smoke/#".into()], vec![])
-            .expect("user"),
+        User::integrator(
+            "smoke",
+            PASSWORD,
+            vec!["homeassistant/+/smoke/config".into(), "smoke/#".into()],
+            vec!["homeassistant/status".into()],
+        )
+        .expect("user"),
     ];
     let listen = "127.0.0.1:0".parse().expect("address");
     Broker::start(BrokerConfig { listen, users, max_clients: 8, ..BrokerConfig::default() }).await.expect("starts")
@@ -266,6 +271,16 @@ async fn an_announced_smoke_sensor_is_heard_without_configuration() {
     smoke.say("smoke/status", "offline").await;
     adapter.until("absence", |up| matches!(up, Uplink::Presence { online: false, .. }).then_some(())).await;
     assert_eq!(adapter.health.undecodable.load(Ordering::Relaxed), 1);
+    adapter.stop.cancel();
+}
+
+#[tokio::test]
+async fn those_who_announce_devices_are_told_that_gatehouse_is_there_and_may_announce_them_again() {
+    let broker = broker().await;
+    let mut smoke = device(&broker, "smoke", Some("homeassistant/status")).await;
+    let adapter = adapter(broker.addr().port());
+    let told = tokio::time::timeout(PATIENCE, smoke.commands.recv()).await.expect("in time").expect("a message");
+    assert_eq!(told, ("homeassistant/status".to_owned(), b"online".to_vec()));
     adapter.stop.cancel();
 }
 

@@ -210,7 +210,7 @@ mod tests {
     fn every_embedded_outline_holds_its_face() {
         let names: Vec<_> =
             CUTOUTS.lines().filter(|l| !l.starts_with('#')).filter_map(|l| l.split('|').next()).collect();
-        assert!(names.len() >= 5);
+        assert_eq!(names.iter().map(|name| name.trim()).collect::<Vec<_>>(), ["collins_1", "hopper_1"]);
         for name in names {
             let c = cutout(name.trim()).unwrap_or_else(|| panic!("{name} is unreadable"));
             let mut mask = Paint::new(200, 200);
