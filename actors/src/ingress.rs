@@ -349,7 +349,7 @@ impl Ingress {
                 limit: LIMIT,
                 taken: count(&counters.taken),
                 coalesced: count(&counters.repeated),
-                refused: count(&counters.refused) + self.shared.journal.refused(),
+                refused: count(&counters.refused) + *self.shared.journal.refused().borrow(),
                 undecodable: 0,
                 last_error: counters.last_refusal.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             },

@@ -1,6 +1,7 @@
 //! Start and stop order, and the handle to it all.
 //!
-//! Start: migrate → import → journal → access snapshot → alarm book, rules, life safety, desk → devices → intake.
+//! Start: migrate → import → journal, its spill drained → access snapshot → alarm book, rules, life safety, desk → devices →
+//! intake.
 //! Stop, the other way round: intake closed → actors stopped → journal written to its end → telemetry written.
 
 use crate::address::{Addresses, Name};
@@ -9,17 +10,19 @@ use crate::bus::{Bus, Change};
 use crate::clock::Clock;
 use crate::error::{Error, StoreError};
 use crate::ingress::{Ingress, IngressHealth, Newcomer};
-use crate::journal::{Entry, Journal, NewEvent, Receipt, Surroundings};
+use crate::journal::{Entry, Journal, JournalError, NewEvent, Receipt, SpillConfig, Surroundings};
 use crate::shell::{Load, Message, Shared, Shell};
 use crate::store::{DatabaseHealth, MigrateError};
-use crate::supervise::{ActorHealth, Happened, Health, Order, Policy, Spawn, Supervisor, Told};
+use crate::supervise::{ActorHealth, Doing, Happened, Health, Order, Policy, Spawn, Supervisor, Told};
 use crate::video::{NoVideo, VideoLink};
+use crate::watch::FreeSpace;
 use crate::{access, alarm, event, store, telemetry, video, workorder};
 use gatehouse_core::alarm::{AlarmCall, AlarmCallError, AlarmKind, Alarms};
 use gatehouse_core::device::Device;
+use gatehouse_core::disk::Room;
 use gatehouse_core::device::link::{Downlink, Intake, Refused};
 use gatehouse_core::device::shadow::{DeviceView, Twin, TwinCall};
-use gatehouse_core::event::{Body, Params};
+use gatehouse_core::event::Body;
 use gatehouse_core::for_kind;
 use gatehouse_core::id::DeviceId;
 use gatehouse_core::machine::Machine;
@@ -66,6 +69,13 @@ pub struct SystemConfig {
     pub master_key: [u8; 32],
     /// How often a part may fail.
     pub restarts: Policy,
+    /// Where entries wait on the local disk while the database is away; without it acknowledgements are withheld then.
+    pub spill: Option<SpillConfig>,
+    /// Tells the bytes free on the disk of the data directory, where that is watched.
+    pub free: Option<FreeSpace>,
+    /// Actors killed at random in a second.
+    #[cfg(feature = "chaos")]
+    pub chaos_kills_per_s: f64,
 }
 
 impl SystemConfig {
@@ -79,6 +89,10 @@ impl SystemConfig {
             video: Arc::new(NoVideo),
             master_key: [0; 32],
             restarts: Policy::default(),
+            spill: None,
+            free: None,
+            #[cfg(feature = "chaos")]
+            chaos_kills_per_s: 0.0,
         }
     }
 }
@@ -92,6 +106,9 @@ pub enum StartError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The journal and its spill.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// The site does not fit together.
     #[error("the site does not fit together:\n{}", .0.iter().map(|e| format!("  {e}")).collect::<Vec<_>>().join("\n"))]
     Site(Vec<SiteError>),
@@ -141,6 +158,7 @@ pub(crate) struct Inner {
     since: Timestamp,
     pub(crate) master_key: [u8; 32],
     pub(crate) gallery: watch::Sender<u64>,
+    pub(crate) room: watch::Sender<Room>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     journal_done: Mutex<Option<JoinHandle<()>>>,
     telemetry_done: Mutex<Option<JoinHandle<()>>>,
@@ -153,7 +171,9 @@ pub struct System(Arc<Inner>);
 impl System {
     /// Migrates, imports, restores, replays what was not handled, and opens the intake.
     pub async fn start(config: SystemConfig) -> Result<Self, StartError> {
-        let SystemConfig { pool, clock, site, downlinks, video, master_key, restarts } = config;
+        #[cfg(feature = "chaos")]
+        let (config, kills_per_s) = crate::chaos::prepare(config);
+        let SystemConfig { pool, clock, site, downlinks, video, master_key, restarts, spill, free, .. } = config;
         store::migrate(&pool).await?;
         if let Some(site) = &site {
             site.check().map_err(StartError::Site)?;
@@ -179,8 +199,9 @@ impl System {
             tally: tally.clone(),
             video: video.clone(),
             addresses: addresses.clone(),
+            spill,
         };
-        let journal = Journal::open(around, event::store::last_seq(&pool).await?);
+        let journal = Journal::open(around).await?;
         let (telemetry, telemetry_work) = telemetry::Writer::new(pool.clone());
         let shared = Arc::new(Shared {
             pool: pool.clone(),
@@ -202,7 +223,7 @@ impl System {
 
         let health = Health::default();
         let told = told(shared.clone());
-        let supervisor = Supervisor { policy: restarts, told, health: health.clone() };
+        let supervisor = Supervisor { policy: restarts, told, health: health.clone(), away: journal.away() };
         let (supervisor, _) = Actor::spawn(None, supervisor, ())
             .await
             .map_err(|error| StartError::Actor { actor: "supervisor".into(), reason: error.to_string() })?;
@@ -219,6 +240,7 @@ impl System {
             since: clock.now(),
             master_key,
             gallery: watch::channel(1).0,
+            room: watch::channel(Room::Enough).0,
             tasks: Mutex::default(),
             journal_done: Mutex::new(Some(tokio::spawn(journal.run()))),
             telemetry_done: Mutex::new(Some(tokio::spawn(telemetry_work))),
@@ -245,6 +267,13 @@ impl System {
         system.spawn(system.clone().take_in(arrivals));
         system.spawn(system.clone().reconcile());
         system.spawn(system.clone().watch_store());
+        system.spawn(system.clone().watch_refused());
+        system.spawn(system.clone().watch_clock());
+        if let Some(free) = free {
+            system.spawn(system.clone().watch_disk(free));
+        }
+        #[cfg(feature = "chaos")]
+        system.spawn(crate::chaos::kill(system.clone(), kills_per_s));
         for bookmark in video::store::pending(&pool).await? {
             video.bookmark(bookmark);
         }
@@ -298,7 +327,7 @@ impl System {
     }
 
     /// Appends an event of the system itself.
-    fn tell(&self, body: Body) -> Receipt {
+    pub(crate) fn tell(&self, body: Body) -> Receipt {
         tell(&self.0.shared, None, body)
     }
 
@@ -491,20 +520,6 @@ impl System {
         }
     }
 
-    /// A database that goes away is an alarm: decided at once, committed and shown when it is back.
-    async fn watch_store(self) {
-        let mut away = self.0.shared.journal.away();
-        let kind = AlarmKind::StoreAway;
-        while away.changed().await.is_ok() {
-            let body = if *away.borrow_and_update() {
-                Body::AskRaise { kind, zone: String::new(), params: Params::new(), test: false }
-            } else {
-                Body::AskClear { kind, zone: String::new(), reset: false }
-            };
-            let _ = self.tell(body);
-        }
-    }
-
     /// The door for adapters.
     pub fn intake(&self) -> Arc<dyn Intake> {
         self.0.ingress.clone()
@@ -560,31 +575,58 @@ impl System {
         self.0.shared.clock.now()
     }
 
+    /// The machines, with the names that people see.
+    fn names(&self) -> Vec<(Name, String)> {
+        let devices = self.compound();
+        let devices = devices.devices.values().map(|spec| (Name::Device(spec.id), spec.key.to_string()));
+        devices
+            .chain([Name::LifeSafety, Name::Rule, Name::Alarm, Name::WorkOrder].map(|name| (name, name.to_string())))
+            .collect()
+    }
+
+    /// Starts a quarantined actor again, by the name that people see. Its alarm ends once it runs.
+    pub async fn actor_restart(&self, shown: &str) -> Result<(), Error> {
+        let key = self.names().into_iter().find(|(_, name)| name == shown).map(|(name, _)| name.to_string());
+        let key = key.ok_or(Error::NotFound { what: "actor" })?;
+        let (released, answer) = oneshot::channel();
+        let away = || Error::Away("the supervisor");
+        self.0.supervisor.cast(Order::Release { key, released }).map_err(|_| away())?;
+        match answer.await.map_err(|_| away())? {
+            true => Ok(()),
+            false => Err(Error::Conflict {
+                code: "not_quarantined",
+                message: format!("actor {shown} is not quarantined: there is nothing to start again"),
+            }),
+        }
+    }
+
+    /// Keys of the actors that run, as the supervisor knows them.
+    #[cfg(feature = "chaos")]
+    pub(crate) fn running_keys(&self) -> Vec<String> {
+        let health = self.0.health.lock().unwrap_or_else(PoisonError::into_inner);
+        health.iter().filter(|(_, doing)| doing.state == "running").map(|(key, _)| key.clone()).collect()
+    }
+
     /// How the actors do.
     pub fn actors(&self) -> Vec<ActorHealth> {
         let health: BTreeMap<_, _> = self.0.health.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let compound = self.compound();
-        let names: BTreeMap<String, (String, Name)> = compound
-            .devices
-            .values()
-            .map(|spec| (Name::Device(spec.id), spec.key.to_string()))
-            .chain([Name::LifeSafety, Name::Rule, Name::Alarm, Name::WorkOrder].map(|name| (name, name.to_string())))
-            .map(|(name, shown)| (name.to_string(), (shown, name)))
-            .collect();
+        let names: BTreeMap<String, (String, Name)> =
+            self.names().into_iter().map(|(name, shown)| (name.to_string(), (shown, name))).collect();
         let mut actors: Vec<_> = health
             .into_iter()
-            .map(|(key, (state, restarts))| {
+            .map(|(key, Doing { state, restarts, reason })| {
                 let (shown, depth) = names
                     .get(&key)
                     .map_or((key.clone(), 0), |(shown, name)| (shown.clone(), self.0.shared.addresses.depth(*name)));
-                ActorHealth { key: shown, state: state.to_owned(), restarts, depth }
+                ActorHealth { key: shown, state: state.to_owned(), restarts, depth, reason }
             })
             .collect();
         actors.push(ActorHealth {
             key: "journal".into(),
-            state: if self.0.shared.journal.is_away() { "waiting" } else { "running" }.into(),
+            state: self.0.shared.journal.health().state,
             restarts: 0,
             depth: self.0.shared.journal.depth(),
+            reason: String::new(),
         });
         actors
     }
@@ -678,6 +720,9 @@ fn told(shared: Arc<Shared>) -> Told {
             }
             Happened::Quarantined { key, reason } => {
                 (key, Body::ActorQuarantined { actor: name(key), reason: reason.to_owned() })
+            }
+            Happened::Released { key } => {
+                (key, Body::AskClear { kind: AlarmKind::ActorQuarantined, zone: name(key), reset: false })
             }
         };
         let _ = tell(&shared, device_of(key), body);

@@ -47,6 +47,7 @@ use utoipa::OpenApi;
         api::work_order::create,
         api::work_order::transition,
         api::health::show,
+        api::actor::restart,
         api::user::list,
         api::user::create,
         api::user::update,

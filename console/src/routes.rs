@@ -70,6 +70,7 @@ pub fn build(app: Arc<App>) -> (Router, Vec<Route>) {
         .add(POST, "/api/work-orders", P::WorkOrderWrite, api::work_order::create)
         .add(POST, "/api/work-orders/{id}/state", P::WorkOrderWrite, api::work_order::transition)
         .add(GET, "/api/health", P::HealthRead, api::health::show)
+        .add(POST, "/api/actors/{key}/restart", P::SystemOperate, api::actor::restart)
         .add(GET, "/api/users", P::UserManage, api::user::list)
         .add(POST, "/api/users", P::UserManage, api::user::create)
         .add(PUT, "/api/users/{id}", P::UserManage, api::user::update)

@@ -8,6 +8,7 @@ use crate::event::Body;
 use crate::id::DeviceId;
 use crate::passage::Passage;
 use crate::workorder::WorkOrder;
+use serde::{Deserialize, Serialize};
 
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,7 +34,7 @@ impl Effect {
 }
 
 /// A record to store: the newest version of a row.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Record {
     /// A credential presented.
     Access(AccessRecord),

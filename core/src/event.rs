@@ -86,6 +86,7 @@ impl Audience {
                 "face.seen",
                 "command.state",
                 "actor.quarantined",
+                "system.clock_jumped",
             ],
             Audience::Alarm => &["ask.raise", "ask.clear", "work_order.moved"],
             Audience::WorkOrder => &["alarm.moved"],
@@ -405,6 +406,12 @@ pub enum Body {
         /// Why it stopped.
         reason: String,
     },
+    /// The machine's clock was moved.
+    #[serde(rename = "system.clock_jumped")]
+    ClockJumped {
+        /// Forward, or back when negative, milliseconds.
+        step_ms: i64,
+    },
     /// The program started or stopped.
     #[serde(rename = "system.moved")]
     SystemMoved {
@@ -437,7 +444,8 @@ impl Body {
             | Body::Plate { .. }
             | Body::Face { .. }
             | Body::CommandMoved { .. }
-            | Body::ActorQuarantined { .. } => &[Audience::Rule],
+            | Body::ActorQuarantined { .. }
+            | Body::ClockJumped { .. } => &[Audience::Rule],
             Body::AlarmMoved { .. } => &[Audience::WorkOrder],
             Body::WorkOrderMoved { .. } => &[Audience::Alarm],
             Body::Granted { .. }

@@ -4,7 +4,9 @@
 
 mod alarm;
 mod authz;
+mod chaos;
 mod demo;
+mod disk;
 mod door;
 mod faults;
 mod fire;
@@ -15,5 +17,6 @@ mod openapi;
 mod presence;
 mod restart;
 mod sensor;
+mod spill;
 mod tidy;
 mod video;

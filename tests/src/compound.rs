@@ -2,7 +2,9 @@
 
 use gatehouse_actors::testkit::HandClock;
 use gatehouse_actors::views::AlarmView;
-use gatehouse_actors::{Bookmark, Change, Clock, CommandRequest, Policy, System, SystemConfig, VideoLink};
+use gatehouse_actors::{
+    Bookmark, Change, Clock, CommandRequest, FreeSpace, Policy, SpillConfig, System, SystemConfig, VideoLink,
+};
 use gatehouse_core::alarm::AlarmKind;
 use gatehouse_core::device::link::{Downlink, Outcome, PresenceCause, Refused, Uplink, Verb};
 use gatehouse_core::device::telemetry::Value;
@@ -11,6 +13,7 @@ use gatehouse_core::recognition::{Observation, Seen};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use sqlx::PgPool;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc};
@@ -46,9 +49,29 @@ pub struct Compound {
     /// Its recorder.
     pub recorder: Arc<Recorder>,
     clock: Clock,
-    policy: Policy,
+    ground: Ground,
     downlinks: mpsc::Receiver<Downlink>,
     changes: broadcast::Receiver<Change>,
+}
+
+/// What a compound stands on.
+#[derive(Clone, Default)]
+pub struct Ground {
+    /// How often a part may fail.
+    pub policy: Policy,
+    /// Where entries wait while the database is away.
+    pub spill: Option<SpillConfig>,
+    /// Bytes free on the disk.
+    pub free: Option<FreeSpace>,
+    /// What else is set.
+    pub change: Option<Arc<dyn Fn(&mut SystemConfig) + Send + Sync>>,
+}
+
+impl Ground {
+    /// With a spill of so many bytes in this directory.
+    pub fn spilling(dir: &Path, max_bytes: u64) -> Self {
+        Self { spill: Some(SpillConfig { dir: dir.join("spill"), max_bytes }), ..Self::default() }
+    }
 }
 
 /// The id of a device by its key.
@@ -97,12 +120,16 @@ impl Compound {
 
     /// The compound with its own restart policy.
     pub async fn start_with(policy: Policy) -> Self {
-        let pool = crate::database::fresh().await;
+        Self::start_on(crate::database::fresh().await, Ground { policy, ..Ground::default() }).await
+    }
+
+    /// The compound on a database and a ground of its own.
+    pub async fn start_on(pool: PgPool, ground: Ground) -> Self {
         let (clock, hand) = Clock::hand_wound("2026-05-04T01:00:00Z".parse().expect("a timestamp"));
         let recorder = Arc::new(Recorder::default());
-        let (system, downlinks) = run(&pool, &clock, policy, &recorder).await;
+        let (system, downlinks) = run(&pool, &clock, &ground, &recorder).await;
         let changes = system.changes();
-        Self { system, hand, pool, recorder, clock, policy, downlinks, changes }
+        Self { system, hand, pool, recorder, clock, ground, downlinks, changes }
     }
 
     /// Cuts the power and starts again on the same database.
@@ -113,7 +140,7 @@ impl Compound {
 
     /// Starts again on the same database.
     pub async fn restart(&mut self) {
-        (self.system, self.downlinks) = run(&self.pool, &self.clock, self.policy, &self.recorder).await;
+        (self.system, self.downlinks) = run(&self.pool, &self.clock, &self.ground, &self.recorder).await;
         self.changes = self.system.changes();
     }
 
@@ -288,17 +315,22 @@ impl Compound {
 async fn run(
     pool: &PgPool,
     clock: &Clock,
-    restarts: Policy,
+    ground: &Ground,
     recorder: &Arc<Recorder>,
 ) -> (System, mpsc::Receiver<Downlink>) {
     let (downlinks, told) = mpsc::channel(10_000);
-    let config = SystemConfig {
+    let mut config = SystemConfig {
         clock: clock.clone(),
         site: Some(definition()),
         video: recorder.clone(),
         master_key: [9; 32],
-        restarts,
+        restarts: ground.policy,
+        spill: ground.spill.clone(),
+        free: ground.free.clone(),
         ..SystemConfig::new(pool.clone(), downlinks)
     };
+    if let Some(change) = &ground.change {
+        change(&mut config);
+    }
     (System::start(config).await.expect("the system starts"), told)
 }

@@ -99,6 +99,8 @@ kinds! {
     DiskFull = "disk_full", High;
     /// The database is away or refuses.
     StoreAway = "store_away", High;
+    /// The machine's clock was moved.
+    ClockJump = "clock_jump", Medium, momentary;
     /// Recording does not work.
     RecordingFailed = "recording_failed", High;
 }

@@ -84,6 +84,7 @@ export const api = {
       http.post<WorkOrder>(`/api/work-orders/${part(id)}/state`, note ? { to, note } : { to }),
   },
   health: () => http.get<Health>('/api/health'),
+  restartActor: (key: string) => http.post<null>(`/api/actors/${part(key)}/restart`, {}),
   demo: {
     stories: () => http.get<{ stories: Story[]; auto: boolean }>('/api/demo/stories'),
     play: (story: string) => http.post<{ run: string }>('/api/demo/play', { story }),

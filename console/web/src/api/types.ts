@@ -274,8 +274,17 @@ export interface Health {
   broker: { listen: string; clients: number; messages_in: number };
   memory_mb: number;
   cpu_percent: number;
-  disk: { path: string; free_gb: number; used_percent: number };
-  actors: { key: string; state: string; restarts: number; depth: number }[];
+  disk: { path: string; free_gb: number; used_percent: number; room: 'enough' | 'low' | 'scarce' };
+  journal: {
+    state: 'running' | 'spilling' | 'draining' | 'waiting';
+    depth: number;
+    spilled: number;
+    spilled_bytes: number;
+    spill_limit: number;
+    oldest_at: string | null;
+    refused: number;
+  };
+  actors: { key: string; state: string; restarts: number; depth: number; reason: string }[];
   ingress: {
     source: string;
     depth: number;
