@@ -19,7 +19,7 @@ enum Kind {
 pub struct HandClock(watch::Sender<Timestamp>);
 
 impl HandClock {
-    /// Moves time on; whoever waits for a moment that has come is woken.
+    /// Moves time on, or back; whoever waits for a moment that has come is woken, and at a step back everyone.
     pub fn advance(&self, by: SignedDuration) {
         self.0.send_modify(|now| *now = now.saturating_add(by).unwrap_or(Timestamp::MAX));
     }
@@ -51,23 +51,38 @@ impl Clock {
         Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
     }
 
-    /// Waits for a moment.
+    /// Waits for a moment of the wall clock, or until the clock goes back: whoever waits looks again at what is due.
+    ///
+    /// Deadlines are wall-clock moments. A step forward makes due what lies in between, once; it is noticed within a minute. A
+    /// step back makes nothing due a second time; waiters wake, so that none waits for the old hour to come again.
     pub async fn sleep_until(&self, at: Timestamp) {
         match &*self.0 {
-            Kind::Real { .. } => {
-                // A step of the machine's clock is noticed within a minute.
-                while let Ok(left) = std::time::Duration::try_from(at.duration_since(Timestamp::now())) {
-                    if left.is_zero() {
-                        return;
-                    }
-                    tokio::time::sleep(left.min(std::time::Duration::from_secs(60))).await;
+            Kind::Real { .. } => loop {
+                let (before, since) = (Timestamp::now(), std::time::Instant::now());
+                let Ok(left) = std::time::Duration::try_from(at.duration_since(before)) else { return };
+                if left.is_zero() {
+                    return;
                 }
-            }
+                tokio::time::sleep(left.min(LOOK_AGAIN)).await;
+                let slept = SignedDuration::try_from(since.elapsed()).unwrap_or(SignedDuration::ZERO);
+                if went_back(before, slept, Timestamp::now()) {
+                    return;
+                }
+            },
             Kind::Hand { now, .. } => {
                 let mut now = now.clone();
-                // The hand is gone: the test is over, nothing is due any more.
-                if now.wait_for(|now| *now >= at).await.is_err() {
-                    std::future::pending::<()>().await;
+                loop {
+                    let seen = *now.borrow_and_update();
+                    if seen >= at {
+                        return;
+                    }
+                    if now.changed().await.is_err() {
+                        // The hand is gone: the test is over, nothing is due any more.
+                        std::future::pending::<()>().await;
+                    }
+                    if *now.borrow() < seen {
+                        return;
+                    }
                 }
             }
         }
@@ -88,6 +103,17 @@ impl Clock {
     pub fn event_id(&self) -> EventId {
         EventId(self.uuid())
     }
+}
+
+/// A step of the machine's clock is noticed within this time.
+const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// Less than this is the slewing of a time service, not a step.
+const STEP: SignedDuration = SignedDuration::from_secs(1);
+
+/// Whether the wall clock shows less than a sleep should have brought.
+fn went_back(before: Timestamp, slept: SignedDuration, now: Timestamp) -> bool {
+    now.duration_since(before) < slept - STEP
 }
 
 /// An id for a moment, where no clock is at hand.
@@ -118,6 +144,22 @@ mod tests {
         assert!(!late.is_finished());
         assert_eq!(clock.now(), start + SignedDuration::from_secs(5));
         late.abort();
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_goes_back_wakes_those_who_wait_and_makes_nothing_due() {
+        let start: Timestamp = "2026-05-01T08:00:00Z".parse().unwrap();
+        let (clock, hand) = Clock::hand_wound(start);
+        let waits = clock.clone();
+        let waiter = tokio::spawn(async move { waits.sleep_until(start + SignedDuration::from_secs(5)).await });
+        tokio::task::yield_now().await;
+        hand.advance(SignedDuration::from_hours(-1));
+        waiter.await.unwrap();
+        assert!(clock.now() < start);
+        let (slept, minute) = (SignedDuration::from_secs(60), SignedDuration::from_mins(1));
+        assert!(!went_back(start, slept, start + minute));
+        assert!(!went_back(start, slept, start + SignedDuration::from_hours(1)), "a step forward is no step back");
+        assert!(went_back(start, slept, start - SignedDuration::from_hours(1)));
     }
 
     #[test]

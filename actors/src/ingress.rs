@@ -194,7 +194,7 @@ impl Ingress {
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         let numbers = &mut heard.entry(device).or_default().numbers;
         let known =
-            numbers.iter().any(|(known, at)| known == number && (has_clock || now.duration_since(*at) < SAME_NUMBER));
+            numbers.iter().any(|(known, at)| known == number && (has_clock || now.duration_since(*at).abs() < SAME_NUMBER));
         if !known {
             numbers.push_back((number.to_owned(), now));
             if numbers.len() > REMEMBERED {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! machines ──Entry──▶ queue ──▶ one transaction of up to 512 entries ──▶ commit ──▶ bus, board, receipts
-//!                       └──▶ mailboxes of the audience, at once: the door path does not wait for the disk
+//!                       └──▶ mailboxes of the audience, at once: no decision waits for the disk
 //! ```
 //! Entries get their sequence numbers when they are queued, so the log, the mailboxes and the commits share one order. What a
 //! machine concludes from an event that is not committed yet is queued behind it: the database never holds a consequence
@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::command::CommandView;
 use crate::event::EventView;
 use crate::video::{Bookmark, VideoLink};
-use crate::{access, alarm, command, event, passage, video, workorder};
+use crate::{access, alarm, command, event, passage, people, video, workorder};
 use gatehouse_core::effect::Record;
 use gatehouse_core::event::{Body, Event};
 use gatehouse_core::id::{DeviceId, EventId, PlaceId};
@@ -296,6 +296,7 @@ impl Journal {
                 Record::Note(row) => alarm::store::note(&mut tx, row).await?,
                 Record::Clip(row) => video::store::put(&mut tx, row).await?,
                 Record::WorkOrder(row) => workorder::store::put(&mut tx, row).await?,
+                Record::Expired(credential, at) => people::store::expired(&mut tx, *credential, *at).await?,
             }
         }
         let marks: Vec<&Mark> = group.iter().filter_map(|queued| queued.mark.as_ref()).collect();
@@ -318,7 +319,7 @@ impl Journal {
                     self.0.tally.put(&view, row.closed_at.is_none());
                     bus.publish(Change::Alarm(view));
                 }
-                Record::Note(_) => {}
+                Record::Note(_) | Record::Expired(..) => {}
                 Record::Clip(clip) => self.0.video.bookmark(Bookmark::from(&clip)),
                 Record::WorkOrder(row) => bus.publish(Change::WorkOrder(Arc::new(row))),
             }
