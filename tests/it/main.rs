@@ -4,6 +4,7 @@
 
 mod alarm;
 mod authz;
+mod command;
 mod demo;
 mod door;
 mod faults;
@@ -16,4 +17,5 @@ mod presence;
 mod restart;
 mod sensor;
 mod tidy;
+mod timer;
 mod video;

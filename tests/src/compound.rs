@@ -47,6 +47,7 @@ pub struct Compound {
     pub recorder: Arc<Recorder>,
     clock: Clock,
     policy: Policy,
+    room: usize,
     downlinks: mpsc::Receiver<Downlink>,
     changes: broadcast::Receiver<Change>,
 }
@@ -70,15 +71,19 @@ pub fn definition() -> gatehouse_core::site::Site {
             device("cam-1", "camera", json!({})),
             device("cam-gate", "camera", json!({})),
             device("door-1", "door", json!({"cameras": ["cam-1"], "held_after_s": 30})),
-            device("door-2", "door", json!({})),
-            device("door-3", "door", json!({"release_on_fire": false})),
+            device("door-2", "door", json!({"faces": true})),
+            device("door-3", "door", json!({"release_on_fire": false, "faces": true})),
             device("gate-in", "barrier", json!({"cameras": ["cam-gate"]})),
             device("lift-1", "elevator", json!({"recall_floor": 1})),
             device("panel", "fire_panel", json!({"cameras": ["cam-1"]})),
             device("smoke-1", "sensor", json!({"class": "smoke", "cameras": ["cam-1", "cam-gate"]})),
             device("temp-1", "sensor", json!({"class": "temperature", "timeout_s": 60,
                    "limits": [{"point": "temperature", "high": 40.0, "deadband": 2.0}]})),
-            device("fence", "perimeter", json!({}))
+            device("fence", "perimeter", json!({})),
+            device("beam", "perimeter", json!({"timeout_s": 4})),
+            device("gateway", "sensor", json!({})),
+            device("leak-1", "sensor", json!({"class": "leak", "gateway": "gateway", "timeout_s": 20})),
+            device("leak-2", "sensor", json!({"class": "leak", "gateway": "gateway", "timeout_s": 20}))
         ],
         "lanes": [{"key": "in", "camera": "cam-gate", "barrier": "gate-in", "direction": "in"}],
         "face_doors": [{"camera": "cam-1", "door": "door-1"}],
@@ -97,12 +102,17 @@ impl Compound {
 
     /// The compound with its own restart policy.
     pub async fn start_with(policy: Policy) -> Self {
+        Self::start_on(policy, 10_000).await
+    }
+
+    /// The compound on a link that takes so many commands before someone reads them.
+    pub async fn start_on(policy: Policy, room: usize) -> Self {
         let pool = crate::database::fresh().await;
         let (clock, hand) = Clock::hand_wound("2026-05-04T01:00:00Z".parse().expect("a timestamp"));
         let recorder = Arc::new(Recorder::default());
-        let (system, downlinks) = run(&pool, &clock, policy, &recorder).await;
+        let (system, downlinks) = run(&pool, &clock, policy, &recorder, room).await;
         let changes = system.changes();
-        Self { system, hand, pool, recorder, clock, policy, downlinks, changes }
+        Self { system, hand, pool, recorder, clock, policy, room, downlinks, changes }
     }
 
     /// Cuts the power and starts again on the same database.
@@ -113,7 +123,7 @@ impl Compound {
 
     /// Starts again on the same database.
     pub async fn restart(&mut self) {
-        (self.system, self.downlinks) = run(&self.pool, &self.clock, self.policy, &self.recorder).await;
+        (self.system, self.downlinks) = run(&self.pool, &self.clock, self.policy, &self.recorder, self.room).await;
         self.changes = self.system.changes();
     }
 
@@ -290,8 +300,9 @@ async fn run(
     clock: &Clock,
     restarts: Policy,
     recorder: &Arc<Recorder>,
+    room: usize,
 ) -> (System, mpsc::Receiver<Downlink>) {
-    let (downlinks, told) = mpsc::channel(10_000);
+    let (downlinks, told) = mpsc::channel(room);
     let config = SystemConfig {
         clock: clock.clone(),
         site: Some(definition()),
