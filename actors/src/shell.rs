@@ -5,8 +5,8 @@
 
 use crate::address::{Addresses, Name};
 use crate::clock::Clock;
-use crate::journal::{Entry, Journal, Mark, NewEvent, Receipt};
 use crate::command::Outbox;
+use crate::journal::{Entry, Journal, Mark, NewEvent, Receipt};
 use crate::{access, event};
 use gatehouse_core::effect::Effect;
 use gatehouse_core::event::Event;

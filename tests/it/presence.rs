@@ -139,7 +139,8 @@ async fn presence_is_written_by_no_report() {
     // It is heard, so it is online; what it says about itself is a point like any other.
     site.word("smoke-1", "presence", "flapping").await;
     site.until("online", is(Presence::Online)).await;
-    site.report("smoke-1", &[("presence", Value::Text("offline".into())), ("link", Value::Text("offline".into()))]).await;
+    site.report("smoke-1", &[("presence", Value::Text("offline".into())), ("link", Value::Text("offline".into()))])
+        .await;
     site.settle().await;
     assert_eq!(site.system.device(id("smoke-1")).unwrap().presence, Presence::Online);
     for topic in ["gh/smoke-1/presence", "gh/smoke-1/set", "gh/smoke-1/state/presence"] {
@@ -190,7 +191,12 @@ async fn a_lost_gateway_is_one_alarm_that_says_who_is_behind_it() {
     site.settle().await;
     site.advance(3);
     site.alarm("leak-2", AlarmKind::DeviceOffline, |alarm| alarm.active).await;
-    assert!(site.system.open_alarms().iter().all(|alarm| alarm.device != Some(id("leak-1")) || alarm.kind != AlarmKind::DeviceOffline));
+    assert!(
+        site.system
+            .open_alarms()
+            .iter()
+            .all(|alarm| alarm.device != Some(id("leak-1")) || alarm.kind != AlarmKind::DeviceOffline)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -205,6 +211,8 @@ async fn a_life_safety_device_that_falls_silent_is_an_alarm_within_ten_seconds()
         site.settle().await;
     }
     assert_eq!(site.system.device(id("beam")).unwrap().presence, Presence::Online);
+    site.flag("beam", "armed", false).await;
+    site.settle().await;
     let last = site.now();
     site.advance(4);
     site.settle().await;

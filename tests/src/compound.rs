@@ -275,6 +275,18 @@ impl Compound {
         sqlx::query_scalar(sql).fetch_one(&self.pool).await.expect("a count")
     }
 
+    /// Waits until a number out of the database is so much, and looks once more when everything has settled.
+    pub async fn counts(&self, what: &str, sql: &'static str, wanted: i64) {
+        let waited = async {
+            while self.count(sql).await != wanted {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let _ = tokio::time::timeout(PATIENCE, waited).await;
+        self.settle().await;
+        assert_eq!(self.count(sql).await, wanted, "{what}");
+    }
+
     /// Waits until a command is in a state.
     pub async fn command_is(&mut self, id: CommandId, state: &str) {
         let waited = async {

@@ -104,7 +104,7 @@ impl Outbox {
         let overtaken: Vec<CommandId> = {
             let mut waiting = self.waiting();
             let of_device: Vec<_> = waiting.iter().filter(|(_, of)| **of == device).map(|(id, _)| *id).collect();
-            of_device.iter().for_each(|id| drop(waiting.remove(id)));
+            waiting.retain(|_, of| *of != device);
             of_device
         };
         for id in overtaken {

@@ -34,7 +34,10 @@ impl System {
                 Err(error) => Err(Error::from(error)),
             };
             if let Err(error) = next {
-                warn!(error = &error as &dyn std::error::Error, "Ended credentials are told later; doors refuse them anyway");
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    "Ended credentials are told later; doors refuse them anyway"
+                );
                 tokio::time::sleep(PAUSE).await;
             }
         }

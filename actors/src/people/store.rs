@@ -401,20 +401,16 @@ pub(crate) async fn removal_told(pool: &PgPool, person: PersonId) -> Result<(), 
 
 /// When the next card or plate ends whose end was not told.
 pub(crate) async fn next_expiry(pool: &PgPool) -> Result<Option<Timestamp>, StoreError> {
-    let at: Option<jiff_sqlx::Timestamp> = sqlx::query_scalar(
-        "select min(valid_until) from credential where expired_at is null and removed_at is null",
-    )
-    .fetch_one(pool)
-    .await
-    .doing("read credentials")?;
+    let at: Option<jiff_sqlx::Timestamp> =
+        sqlx::query_scalar("select min(valid_until) from credential where expired_at is null and removed_at is null")
+            .fetch_one(pool)
+            .await
+            .doing("read credentials")?;
     Ok(at.map(|at| at.to_jiff()))
 }
 
 /// Cards and plates past their time whose end was not told: which, whose, and their kind.
-pub(crate) async fn ended(
-    pool: &PgPool,
-    now: Timestamp,
-) -> Result<Vec<(CredentialId, PersonId, String)>, StoreError> {
+pub(crate) async fn ended(pool: &PgPool, now: Timestamp) -> Result<Vec<(CredentialId, PersonId, String)>, StoreError> {
     let rows: Vec<(Uuid, Uuid, String)> = sqlx::query_as(
         "select id, person, kind
          from credential

@@ -226,7 +226,8 @@ impl Alarms {
             Body::AskClear { reset, .. } => (Params::new(), false, *reset),
             _ => (Params::new(), false, false),
         };
-        let behind_gateway = key.device.and_then(|id| cx.compound.device(id)).is_some_and(|spec| spec.gateway.is_some());
+        let behind_gateway =
+            key.device.and_then(|id| cx.compound.device(id)).is_some_and(|spec| spec.gateway.is_some());
         let ms = match to {
             // Its gateway may be found lost a moment later: then the alarm is the gateway's.
             true if kind == AlarmKind::DeviceOffline && behind_gateway => GATEWAY_MS,

@@ -243,7 +243,10 @@ pub(super) fn text(kind: AlarmKind) -> Text {
             ("Nothing is reported by any device behind it.", "其下所有设备均无法上报。"),
             &[
                 ("Check the gateway's power and network.", "检查网关供电与网络。"),
-                ("Patrol the places of the devices behind it until it is back.", "恢复前加强对其下设备所在区域的巡查。"),
+                (
+                    "Patrol the places of the devices behind it until it is back.",
+                    "恢复前加强对其下设备所在区域的巡查。",
+                ),
                 WORK_ORDER,
             ],
         ),

@@ -138,7 +138,8 @@ impl Ledger {
         }
         match (refused, entry.command.what.delivery()) {
             (None, delivery) => {
-                entry.due = (delivery == Delivery::AtLeastOnce).then(|| plus(now, answer_ms(&entry.command.what, false)));
+                entry.due =
+                    (delivery == Delivery::AtLeastOnce).then(|| plus(now, answer_ms(&entry.command.what, false)));
                 entry.command.move_to(CommandState::Sent, entry.command.reason.clone(), now);
                 (vec![Effect::Keep(Record::Command(entry.command.clone()))], None)
             }
@@ -172,7 +173,11 @@ impl Ledger {
         let waits = entry.command.state == CommandState::Queued && (withdrawn || entry.due.is_some());
         if !waits {
             let state = entry.command.state;
-            return Err(CommandRefused::TooLate(if state == CommandState::Queued { CommandState::Sent } else { state }));
+            return Err(CommandRefused::TooLate(if state == CommandState::Queued {
+                CommandState::Sent
+            } else {
+                state
+            }));
         }
         let mut command = entry.command.clone();
         command.move_to(CommandState::Cancelled, "by_operator".into(), now);

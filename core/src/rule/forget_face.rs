@@ -2,11 +2,11 @@
 //! says that it is done.
 
 use super::Memory;
+use crate::device::link::Verb;
 use crate::effect::Effect;
 use crate::event::{Body, Event};
 use crate::id::CommandId;
 use crate::machine::Context;
-use crate::device::link::Verb;
 use jiff::Timestamp;
 
 pub(super) fn evaluate(event: &Event, _: &mut Memory, cx: &Context<'_>) -> Vec<Effect> {

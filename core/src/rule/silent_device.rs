@@ -69,7 +69,8 @@ pub(super) fn evaluate(event: &Event, rules: &mut Rules, cx: &Context<'_>) -> Ve
             let params = if behind.is_empty() { Params::new() } else { names(&behind, compound) };
             effects.push(raise(event.device, kind, "", params));
             for child in behind {
-                let own = if compound.behind(child).is_empty() { AlarmKind::DeviceOffline } else { AlarmKind::GatewayLost };
+                let own =
+                    if compound.behind(child).is_empty() { AlarmKind::DeviceOffline } else { AlarmKind::GatewayLost };
                 effects.extend([clear(Some(child), own, ""), tell(child, true)]);
             }
         }

@@ -67,7 +67,10 @@ impl Site {
         for device in &self.devices {
             let Some(gateway) = &device.gateway else { continue };
             if !kinds.contains_key(gateway) {
-                wrong(format!("devices[{}].gateway", device.key), format!("no device {:?} is defined", gateway.as_str()));
+                wrong(
+                    format!("devices[{}].gateway", device.key),
+                    format!("no device {:?} is defined", gateway.as_str()),
+                );
             } else if self.is_own_gateway(&device.key) {
                 wrong(format!("devices[{}].gateway", device.key), "leads back to the device itself".into());
             }

@@ -104,7 +104,8 @@ pub struct WorkOrder {
 impl WorkOrder {
     /// When the next of its deadlines passes that has not been told.
     pub fn wake(&self) -> Option<Timestamp> {
-        let response = self.respond_by.filter(|_| self.state == WorkOrderState::Pending && self.late_response_at.is_none());
+        let response =
+            self.respond_by.filter(|_| self.state == WorkOrderState::Pending && self.late_response_at.is_none());
         let resolution = self.due_at.filter(|_| self.state.is_open() && self.overdue_at.is_none());
         [response, resolution].into_iter().flatten().min()
     }
@@ -113,7 +114,7 @@ impl WorkOrder {
     /// higher from then on.
     pub fn overdue(&mut self, now: Timestamp) -> Vec<&'static str> {
         let mut missed = Vec::new();
-        let mut note = |notes: &mut Vec<WorkNote>, what: &str| {
+        let note = |notes: &mut Vec<WorkNote>, what: &str| {
             notes.push(WorkNote { at: now, by: "system".into(), text: what.to_owned() });
         };
         let due = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
