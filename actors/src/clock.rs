@@ -20,6 +20,8 @@ enum Kind {
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Two readings further apart than this do not compare: the thread was put aside between them.
 const READ_WITHIN: Duration = Duration::from_millis(100);
+/// The longest sleep without a look at the wall clock.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// A difference above this is a step; daemons that slew stay far below it.
 const STEP: SignedDuration = SignedDuration::from_secs(1);
 
@@ -34,7 +36,7 @@ struct Shown {
 pub struct HandClock(watch::Sender<Shown>);
 
 impl HandClock {
-    /// Moves time on; whoever waits for a moment that has come is woken.
+    /// Moves time on, or back; whoever waits for a moment that has come is woken, and at a step back everyone.
     pub fn advance(&self, by: SignedDuration) {
         self.0.send_modify(|now| {
             now.wall = now.wall.saturating_add(by).unwrap_or(Timestamp::MAX);
@@ -127,27 +129,39 @@ impl Clock {
         Steps { clock: self.clone(), last: self.shown() }
     }
 
-    /// Waits for a moment.
+    /// Waits for a moment of the wall clock, or until the clock steps: whoever waits looks again at what is due.
+    ///
+    /// Deadlines are wall-clock moments. A step forward makes due what lies in between, once. A step back makes nothing due a
+    /// second time; waiters wake, so that none waits for the old hour to come again. A step is noticed when [`Steps`] finds
+    /// it, and within a minute where nobody looks for them.
     pub async fn sleep_until(&self, at: Timestamp) {
         match &*self.0 {
             Kind::Real { stepped, .. } => {
-                // A step of the machine's clock is noticed when it is found, or within a minute.
                 let mut stepped = stepped.subscribe();
                 while let Ok(left) = Duration::try_from(at.duration_since(Timestamp::now())) {
                     if left.is_zero() {
                         return;
                     }
                     tokio::select! {
-                        () = tokio::time::sleep(left.min(Duration::from_secs(60))) => {}
-                        _ = stepped.changed() => {}
+                        () = tokio::time::sleep(left.min(LOOK_AGAIN)) => {}
+                        _ = stepped.changed() => return,
                     }
                 }
             }
             Kind::Hand { now, .. } => {
                 let mut now = now.clone();
-                // The hand is gone: the test is over, nothing is due any more.
-                if now.wait_for(|now| now.wall >= at).await.is_err() {
-                    std::future::pending::<()>().await;
+                loop {
+                    let seen = now.borrow_and_update().wall;
+                    if seen >= at {
+                        return;
+                    }
+                    if now.changed().await.is_err() {
+                        // The hand is gone: the test is over, nothing is due any more.
+                        std::future::pending::<()>().await;
+                    }
+                    if now.borrow().wall < seen {
+                        return;
+                    }
                 }
             }
         }
@@ -198,6 +212,18 @@ mod tests {
         assert!(!late.is_finished());
         assert_eq!(clock.now(), start + SignedDuration::from_secs(5));
         late.abort();
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_goes_back_wakes_those_who_wait_and_makes_nothing_due() {
+        let start: Timestamp = "2026-05-01T08:00:00Z".parse().unwrap();
+        let (clock, hand) = Clock::hand_wound(start);
+        let waits = clock.clone();
+        let waiter = tokio::spawn(async move { waits.sleep_until(start + SignedDuration::from_secs(5)).await });
+        tokio::task::yield_now().await;
+        hand.advance(SignedDuration::from_hours(-1));
+        waiter.await.unwrap();
+        assert!(clock.now() < start);
     }
 
     #[test]

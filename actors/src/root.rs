@@ -8,6 +8,7 @@ use crate::address::{Addresses, Name};
 use crate::board::Board;
 use crate::bus::{Bus, Change};
 use crate::clock::Clock;
+use crate::command::Outbox;
 use crate::error::{Error, StoreError};
 use crate::ingress::{Ingress, IngressHealth, Newcomer};
 use crate::journal::{Entry, Journal, JournalError, NewEvent, Receipt, SpillConfig, Surroundings};
@@ -202,6 +203,7 @@ impl System {
             spill,
         };
         let journal = Journal::open(around).await?;
+        let (outbox, hand_on) = Outbox::new(downlinks, addresses.clone(), journal.away());
         let (telemetry, telemetry_work) = telemetry::Writer::new(pool.clone());
         let shared = Arc::new(Shared {
             pool: pool.clone(),
@@ -210,7 +212,7 @@ impl System {
             addresses,
             compound: RwLock::new(Arc::new(compound)),
             access: access::Current::default(),
-            downlinks,
+            outbox,
             telemetry,
         });
         let (newcomers, arrivals) = mpsc::channel(256);
@@ -247,6 +249,7 @@ impl System {
             shared,
         };
         let system = Self(Arc::new(inner));
+        system.spawn(hand_on);
         system.refresh_access().await.map_err(|error| match error {
             Error::Store(error) => StartError::Store(error),
             other => StartError::Actor { actor: "access".into(), reason: other.to_string() },
@@ -274,6 +277,10 @@ impl System {
         }
         #[cfg(feature = "chaos")]
         system.spawn(crate::chaos::kill(system.clone(), kills_per_s));
+        system.spawn(system.clone().expire());
+        if let Err(error) = system.tell_removals().await {
+            warn!(error = &error as &dyn std::error::Error, "Faces to be removed from devices are told later");
+        }
         for bookmark in video::store::pending(&pool).await? {
             video.bookmark(bookmark);
         }
@@ -508,6 +515,9 @@ impl System {
                     error = &error as &dyn std::error::Error,
                     "The access snapshot is not renewed; doors use the last one"
                 );
+            }
+            if let Err(error) = self.tell_removals().await {
+                warn!(error = &error as &dyn std::error::Error, "Faces to be removed from devices are told later");
             }
             let before =
                 |days: i64| self.now().saturating_sub(SignedDuration::from_hours(24 * days)).unwrap_or(Timestamp::MIN);

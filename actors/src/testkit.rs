@@ -61,7 +61,7 @@ impl System {
         };
         loop {
             self.shared().journal.flush().await;
-            if idle() {
+            if idle() && self.shared().outbox.is_idle() {
                 return;
             }
             tokio::time::sleep(std::time::Duration::from_millis(2)).await;

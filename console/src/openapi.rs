@@ -18,6 +18,7 @@ use utoipa::OpenApi;
         api::device::command,
         api::device::list_commands,
         api::device::show_command,
+        api::device::cancel_command,
         api::alarm::list,
         api::alarm::show,
         api::alarm::acknowledge,

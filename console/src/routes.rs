@@ -35,6 +35,7 @@ pub fn build(app: Arc<App>) -> (Router, Vec<Route>) {
         .add(POST, "/api/devices/{id}/commands", P::DeviceCommand, api::device::command)
         .add(GET, "/api/commands", P::DeviceRead, api::device::list_commands)
         .add(GET, "/api/commands/{id}", P::DeviceRead, api::device::show_command)
+        .add(POST, "/api/commands/{id}/cancel", P::DeviceCommand, api::device::cancel_command)
         .add(GET, "/api/alarms", P::AlarmRead, api::alarm::list)
         .add(GET, "/api/alarms/{id}", P::AlarmRead, api::alarm::show)
         .add(POST, "/api/alarms/{id}/ack", P::AlarmHandle, api::alarm::acknowledge)

@@ -5,9 +5,10 @@ use crate::alarm::{Alarm, Clip, Note};
 use crate::command::Command;
 use crate::device::link::Downlink;
 use crate::event::Body;
-use crate::id::DeviceId;
+use crate::id::{CredentialId, DeviceId};
 use crate::passage::Passage;
 use crate::workorder::WorkOrder;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// One thing to do.
@@ -50,4 +51,6 @@ pub enum Record {
     Clip(Clip),
     /// A work order.
     WorkOrder(WorkOrder),
+    /// A card or plate whose end was told.
+    Expired(CredentialId, Timestamp),
 }

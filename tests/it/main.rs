@@ -5,6 +5,7 @@
 mod alarm;
 mod authz;
 mod chaos;
+mod command;
 mod demo;
 mod disk;
 mod door;
@@ -19,4 +20,5 @@ mod restart;
 mod sensor;
 mod spill;
 mod tidy;
+mod timer;
 mod video;

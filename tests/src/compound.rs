@@ -55,7 +55,7 @@ pub struct Compound {
 }
 
 /// What a compound stands on.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Ground {
     /// How often a part may fail.
     pub policy: Policy,
@@ -63,8 +63,16 @@ pub struct Ground {
     pub spill: Option<SpillConfig>,
     /// Bytes free on the disk.
     pub free: Option<FreeSpace>,
+    /// Commands that the link takes before someone reads them.
+    pub room: usize,
     /// What else is set.
     pub change: Option<Arc<dyn Fn(&mut SystemConfig) + Send + Sync>>,
+}
+
+impl Default for Ground {
+    fn default() -> Self {
+        Self { policy: Policy::default(), spill: None, free: None, room: 10_000, change: None }
+    }
 }
 
 impl Ground {
@@ -93,15 +101,19 @@ pub fn definition() -> gatehouse_core::site::Site {
             device("cam-1", "camera", json!({})),
             device("cam-gate", "camera", json!({})),
             device("door-1", "door", json!({"cameras": ["cam-1"], "held_after_s": 30})),
-            device("door-2", "door", json!({})),
-            device("door-3", "door", json!({"release_on_fire": false})),
+            device("door-2", "door", json!({"faces": true})),
+            device("door-3", "door", json!({"release_on_fire": false, "faces": true})),
             device("gate-in", "barrier", json!({"cameras": ["cam-gate"]})),
             device("lift-1", "elevator", json!({"recall_floor": 1})),
             device("panel", "fire_panel", json!({"cameras": ["cam-1"]})),
             device("smoke-1", "sensor", json!({"class": "smoke", "cameras": ["cam-1", "cam-gate"]})),
             device("temp-1", "sensor", json!({"class": "temperature", "timeout_s": 60,
                    "limits": [{"point": "temperature", "high": 40.0, "deadband": 2.0}]})),
-            device("fence", "perimeter", json!({}))
+            device("fence", "perimeter", json!({})),
+            device("beam", "perimeter", json!({"timeout_s": 4})),
+            device("gateway", "sensor", json!({})),
+            device("leak-1", "sensor", json!({"class": "leak", "gateway": "gateway", "timeout_s": 20})),
+            device("leak-2", "sensor", json!({"class": "leak", "gateway": "gateway", "timeout_s": 20}))
         ],
         "lanes": [{"key": "in", "camera": "cam-gate", "barrier": "gate-in", "direction": "in"}],
         "face_doors": [{"camera": "cam-1", "door": "door-1"}],
@@ -292,6 +304,18 @@ impl Compound {
         sqlx::query_scalar(sql).fetch_one(&self.pool).await.expect("a count")
     }
 
+    /// Waits until a number out of the database is so much, and looks once more when everything has settled.
+    pub async fn counts(&self, what: &str, sql: &'static str, wanted: i64) {
+        let waited = async {
+            while self.count(sql).await != wanted {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let _ = tokio::time::timeout(PATIENCE, waited).await;
+        self.settle().await;
+        assert_eq!(self.count(sql).await, wanted, "{what}");
+    }
+
     /// Waits until a command is in a state.
     pub async fn command_is(&mut self, id: CommandId, state: &str) {
         let waited = async {
@@ -318,7 +342,7 @@ async fn run(
     ground: &Ground,
     recorder: &Arc<Recorder>,
 ) -> (System, mpsc::Receiver<Downlink>) {
-    let (downlinks, told) = mpsc::channel(10_000);
+    let (downlinks, told) = mpsc::channel(ground.room);
     let mut config = SystemConfig {
         clock: clock.clone(),
         site: Some(definition()),

@@ -5,7 +5,7 @@
 //!                       │                      ╎ the database is away                   ▲
 //!                       │                      └▶ spill: appended and fsynced ──────────┤
 //!                       │                              └▶ drained in order when it is back, then removed
-//!                       └──▶ mailboxes of the audience, at once: the door path does not wait for the disk
+//!                       └──▶ mailboxes of the audience, at once: no decision waits for the disk
 //! ```
 //! Entries get their sequence numbers when they are queued, so the log, the mailboxes, the spill and the commits share one
 //! order. What a machine concludes from an event that is not committed yet is queued behind it: the database never holds a

@@ -8,7 +8,7 @@ use crate::bus::Change;
 use crate::command::CommandView;
 use crate::event::EventView;
 use crate::video::Bookmark;
-use crate::{access, alarm, command, event, passage, video, workorder};
+use crate::{access, alarm, command, event, passage, people, video, workorder};
 use gatehouse_core::effect::Record;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -240,6 +240,7 @@ impl Journal {
                 Record::Note(row) => alarm::store::note(&mut tx, row).await?,
                 Record::Clip(row) => video::store::put(&mut tx, row).await?,
                 Record::WorkOrder(row) => workorder::store::put(&mut tx, row).await?,
+                Record::Expired(credential, at) => people::store::expired(&mut tx, *credential, *at).await?,
             }
         }
         let marks: Vec<&Mark> = group.iter().filter_map(|queued| queued.mark.as_ref()).collect();
@@ -282,7 +283,7 @@ impl Journal {
                     self.0.tally.put(&view, row.closed_at.is_none());
                     bus.publish(Change::Alarm(view));
                 }
-                Record::Note(_) => {}
+                Record::Note(_) | Record::Expired(..) => {}
                 Record::Clip(clip) => self.0.video.bookmark(Bookmark::from(&clip)),
                 Record::WorkOrder(row) => bus.publish(Change::WorkOrder(Arc::new(row))),
             }

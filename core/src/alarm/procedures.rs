@@ -227,6 +227,29 @@ pub(super) fn text(kind: AlarmKind) -> Text {
                 WORK_ORDER,
             ],
         ),
+        AlarmKind::DeviceFlapping => (
+            ("Device comes and goes", "设备反复掉线"),
+            ("A loose plug, a weak radio link or a failing power supply.", "接头松动、无线信号弱或供电不稳。"),
+            ("Parts of what happens there are missed.", "该处部分情况会漏报。"),
+            &[
+                ("Check its power and its cable or radio link.", "检查供电、网线或无线信号。"),
+                ("Treat it as offline until it is stable.", "恢复稳定前按离线处理。"),
+                WORK_ORDER,
+            ],
+        ),
+        AlarmKind::GatewayLost => (
+            ("Gateway lost", "网关失联"),
+            ("The gateway lost its power or its network.", "网关断电或网络中断。"),
+            ("Nothing is reported by any device behind it.", "其下所有设备均无法上报。"),
+            &[
+                ("Check the gateway's power and network.", "检查网关供电与网络。"),
+                (
+                    "Patrol the places of the devices behind it until it is back.",
+                    "恢复前加强对其下设备所在区域的巡查。",
+                ),
+                WORK_ORDER,
+            ],
+        ),
         AlarmKind::StreamStalled => (
             ("Camera picture lost", "摄像机画面丢失"),
             ("The camera's stream stopped, was refused or cannot be decoded.", "视频流中断、被拒绝或无法解码。"),
