@@ -46,7 +46,8 @@ impl System {
     pub(crate) async fn watch_refused(self) {
         let journal = &self.shared().journal;
         let mut refused = journal.refused();
-        let mut told = self.open_alarms().iter().any(|a| a.kind == AlarmKind::StoreAway && a.zone == REFUSED && a.active);
+        let mut told =
+            self.open_alarms().iter().any(|a| a.kind == AlarmKind::StoreAway && a.zone == REFUSED && a.active);
         loop {
             let count = *refused.borrow_and_update();
             if count > 0 || told {
@@ -69,7 +70,8 @@ impl System {
 
     /// A disk without room is an alarm before it is a failure; what matters least stops first.
     pub(crate) async fn watch_disk(self, free: FreeSpace) {
-        let open = |zone: &str| self.open_alarms().iter().any(|a| a.kind == AlarmKind::DiskFull && a.zone == zone && a.active);
+        let open =
+            |zone: &str| self.open_alarms().iter().any(|a| a.kind == AlarmKind::DiskFull && a.zone == zone && a.active);
         let mut told = [("recording", open("recording")), ("history", open("history"))];
         let mut failed = false;
         loop {
@@ -78,7 +80,10 @@ impl System {
             match looked.unwrap_or_else(|error| Err(io::Error::other(error))) {
                 Err(error) => {
                     if !std::mem::replace(&mut failed, true) {
-                        error!(error = &error as &dyn std::error::Error, "The data directory's disk cannot be asked for its room");
+                        error!(
+                            error = &error as &dyn std::error::Error,
+                            "The data directory's disk cannot be asked for its room"
+                        );
                     }
                 }
                 Ok(bytes) => {
@@ -93,7 +98,8 @@ impl System {
                     for ((zone, told), full) in told.iter_mut().zip([now >= Room::Low, now >= Room::Scarce]) {
                         if std::mem::replace(told, full) != full {
                             #[allow(clippy::cast_precision_loss, reason = "megabytes for people")]
-                            let params = Params::from([("free_mb".to_owned(), Value::Number((bytes / 1_000_000) as f64))]);
+                            let params =
+                                Params::from([("free_mb".to_owned(), Value::Number((bytes / 1_000_000) as f64))]);
                             self.say(full, AlarmKind::DiskFull, zone, params);
                         }
                     }

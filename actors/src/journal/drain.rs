@@ -152,10 +152,8 @@ impl Journal {
         if placed.iter().any(|placed| placed.entry.is_err()) {
             self.one_by_one(at, placed).await?;
         } else {
-            let (places, mut group): (Vec<_>, Vec<_>) = placed
-                .into_iter()
-                .filter_map(|placed| Some(((placed.frame, placed.nth), placed.entry.ok()?)))
-                .unzip();
+            let (places, mut group): (Vec<_>, Vec<_>) =
+                placed.into_iter().filter_map(|placed| Some(((placed.frame, placed.nth), placed.entry.ok()?))).unzip();
             group.push(next.mark());
             match self.try_to_store(&group).await {
                 Ok(()) => {}
@@ -187,7 +185,8 @@ impl Journal {
             let entries = entries.into_iter().enumerate().skip(skip);
             let entries: Vec<_> = entries.map(|(nth, entry)| Placed { frame: number, nth, entry }).collect();
             if doubtful && skip == 0 {
-                let ids = entries.iter().filter_map(|placed| placed.entry.as_ref().ok()).flat_map(|entry| &entry.events);
+                let ids =
+                    entries.iter().filter_map(|placed| placed.entry.as_ref().ok()).flat_map(|entry| &entry.events);
                 let ids: Vec<_> = ids.map(|logged| logged.event.id).collect();
                 if !ids.is_empty() && event::store::knows(&self.0.pool, &ids).await? {
                     continue;

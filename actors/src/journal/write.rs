@@ -78,7 +78,10 @@ impl Journal {
                 return;
             }
             if self.is_closed() {
-                error!(entries = group.len(), "Stopping while nothing can be stored: unacknowledged entries are dropped");
+                error!(
+                    entries = group.len(),
+                    "Stopping while nothing can be stored: unacknowledged entries are dropped"
+                );
                 return;
             }
             self.become_(State::Waiting);
@@ -142,10 +145,15 @@ impl Journal {
         }
         self.is_back();
         let Some(queued) = group.pop() else { return };
-        let key = match (&queued.events.first(), &queued.mark) {
-            (Some(logged), _) => logged.event.id.to_string(),
-            (None, Some(mark)) => format!("{}:{}:{}", mark.key, mark.seq, self.0.clock.now()),
-            (None, None) => self.0.clock.now().to_string(),
+        // A machine that is restarted comes to the same place and is refused the same again: that is one refusal.
+        let first = queued.events.first();
+        let key = match (&queued.mark, first) {
+            (Some(mark), first) => {
+                let code = first.map(|logged| logged.event.body.code()).unwrap_or_default();
+                format!("{}:{}:{code}", mark.key, mark.seq)
+            }
+            (None, Some(logged)) => logged.event.id.to_string(),
+            (None, None) => self.0.clock.uuid().to_string(),
         };
         self.keep_aside(key, &error.to_string(), &Kept::Entry(&queued));
         self.0.stored.send_modify(|stored| *stored = stored.saturating_add(1));
@@ -202,7 +210,10 @@ impl Journal {
             }
             Err(failed) => {
                 if self.state() != State::Waiting {
-                    error!(error = &failed as &dyn std::error::Error, "The spill cannot be written: acknowledgements are withheld");
+                    error!(
+                        error = &failed as &dyn std::error::Error,
+                        "The spill cannot be written: acknowledgements are withheld"
+                    );
                 }
                 (group, false)
             }
