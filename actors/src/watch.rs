@@ -1,5 +1,6 @@
 //! What the system watches of its own ground: the database, the disk, the clock. Each trouble is an alarm, and ends.
 
+use crate::alarm::AlarmView;
 use crate::journal::JournalHealth;
 use crate::root::System;
 use gatehouse_core::alarm::AlarmKind;
@@ -36,9 +37,17 @@ impl System {
     /// A database that goes away is an alarm: with a spill it is shown at once, without one when the database is back.
     pub(crate) async fn watch_store(self) {
         let mut away = self.shared().journal.away();
-        while away.changed().await.is_ok() {
+        // An earlier run may have ended while it was away.
+        let open = |a: &AlarmView| a.kind == AlarmKind::StoreAway && a.zone.is_empty() && a.active;
+        let mut told = self.open_alarms().iter().any(open);
+        loop {
             let is_away = *away.borrow_and_update();
-            self.say(is_away, AlarmKind::StoreAway, "", Params::new());
+            if std::mem::replace(&mut told, is_away) != is_away {
+                self.say(is_away, AlarmKind::StoreAway, "", Params::new());
+            }
+            if away.changed().await.is_err() {
+                return;
+            }
         }
     }
 

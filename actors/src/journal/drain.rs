@@ -201,12 +201,11 @@ impl Journal {
     async fn one_by_one(&self, at: Position, placed: Vec<Placed>) -> Result<(), sqlx::Error> {
         let mut seq = at.seq;
         for Placed { frame, nth, entry } in placed {
-            let key = format!("{}:{frame}:{nth}", at.spill);
             let done = |seq| Position { frame, entries: nth + 1, seq, ..at }.mark();
             let entry = match entry {
                 Ok(entry) => entry,
                 Err(text) => {
-                    self.keep_aside(key, "it does not read", &Kept::Text(&text));
+                    self.keep_aside(format!("{}:{frame}:{nth}", at.spill), "it does not read", &Kept::Text(&text));
                     self.try_to_store(&[done(seq)]).await?;
                     continue;
                 }
@@ -218,7 +217,7 @@ impl Journal {
                 Err(error) if is_refusal(&error) => match self.refusal(&group[..1], error).await {
                     Outcome::Written => self.try_to_store(&[done(newest)]).await?,
                     Outcome::Refused(error) => {
-                        self.keep_aside(key, &error.to_string(), &Kept::Entry(&group[0]));
+                        self.keep_aside(self.refusal_key(&group[0]), &error.to_string(), &Kept::Entry(&group[0]));
                         self.try_to_store(&[done(seq)]).await?;
                     }
                     Outcome::Away(error) => return Err(error),
