@@ -62,10 +62,19 @@ pub(crate) type Told = Arc<dyn Fn(Happened<'_>) + Send + Sync>;
 
 /// What happened to a child.
 pub(crate) enum Happened<'a> {
-    Restarted { key: &'a str, restarts: u32, reason: &'a str },
-    Quarantined { key: &'a str, reason: &'a str },
+    Restarted {
+        key: &'a str,
+        restarts: u32,
+        reason: &'a str,
+    },
+    Quarantined {
+        key: &'a str,
+        reason: &'a str,
+    },
     /// A quarantined child runs again.
-    Released { key: &'a str },
+    Released {
+        key: &'a str,
+    },
 }
 
 /// How a child does. Field names are the wire's.

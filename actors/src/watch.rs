@@ -1,5 +1,6 @@
 //! What the system watches of its own ground: the database, the disk, the clock. Each trouble is an alarm, and ends.
 
+use crate::alarm::AlarmView;
 use crate::journal::JournalHealth;
 use crate::root::System;
 use gatehouse_core::alarm::AlarmKind;
@@ -36,9 +37,17 @@ impl System {
     /// A database that goes away is an alarm: with a spill it is shown at once, without one when the database is back.
     pub(crate) async fn watch_store(self) {
         let mut away = self.shared().journal.away();
-        while away.changed().await.is_ok() {
+        // An earlier run may have ended while it was away.
+        let open = |a: &AlarmView| a.kind == AlarmKind::StoreAway && a.zone.is_empty() && a.active;
+        let mut told = self.open_alarms().iter().any(open);
+        loop {
             let is_away = *away.borrow_and_update();
-            self.say(is_away, AlarmKind::StoreAway, "", Params::new());
+            if std::mem::replace(&mut told, is_away) != is_away {
+                self.say(is_away, AlarmKind::StoreAway, "", Params::new());
+            }
+            if away.changed().await.is_err() {
+                return;
+            }
         }
     }
 
@@ -46,7 +55,8 @@ impl System {
     pub(crate) async fn watch_refused(self) {
         let journal = &self.shared().journal;
         let mut refused = journal.refused();
-        let mut told = self.open_alarms().iter().any(|a| a.kind == AlarmKind::StoreAway && a.zone == REFUSED && a.active);
+        let mut told =
+            self.open_alarms().iter().any(|a| a.kind == AlarmKind::StoreAway && a.zone == REFUSED && a.active);
         loop {
             let count = *refused.borrow_and_update();
             if count > 0 || told {
@@ -69,7 +79,8 @@ impl System {
 
     /// A disk without room is an alarm before it is a failure; what matters least stops first.
     pub(crate) async fn watch_disk(self, free: FreeSpace) {
-        let open = |zone: &str| self.open_alarms().iter().any(|a| a.kind == AlarmKind::DiskFull && a.zone == zone && a.active);
+        let open =
+            |zone: &str| self.open_alarms().iter().any(|a| a.kind == AlarmKind::DiskFull && a.zone == zone && a.active);
         let mut told = [("recording", open("recording")), ("history", open("history"))];
         let mut failed = false;
         loop {
@@ -78,7 +89,10 @@ impl System {
             match looked.unwrap_or_else(|error| Err(io::Error::other(error))) {
                 Err(error) => {
                     if !std::mem::replace(&mut failed, true) {
-                        error!(error = &error as &dyn std::error::Error, "The data directory's disk cannot be asked for its room");
+                        error!(
+                            error = &error as &dyn std::error::Error,
+                            "The data directory's disk cannot be asked for its room"
+                        );
                     }
                 }
                 Ok(bytes) => {
@@ -93,7 +107,8 @@ impl System {
                     for ((zone, told), full) in told.iter_mut().zip([now >= Room::Low, now >= Room::Scarce]) {
                         if std::mem::replace(told, full) != full {
                             #[allow(clippy::cast_precision_loss, reason = "megabytes for people")]
-                            let params = Params::from([("free_mb".to_owned(), Value::Number((bytes / 1_000_000) as f64))]);
+                            let params =
+                                Params::from([("free_mb".to_owned(), Value::Number((bytes / 1_000_000) as f64))]);
                             self.say(full, AlarmKind::DiskFull, zone, params);
                         }
                     }

@@ -225,9 +225,16 @@ async fn a_clock_that_is_set_back_is_an_alarm_and_changes_no_order() {
     site.settle().await;
     assert_eq!(site.count("select count(*) from access_record where granted").await, 2);
     // The number is the order, and the ids follow it although the moments do not.
-    let rows: Vec<(uuid::Uuid, i64)> = sqlx::query_as("select id, seq from event_log order by seq").fetch_all(&site.pool).await.unwrap();
+    let rows: Vec<(uuid::Uuid, i64)> =
+        sqlx::query_as("select id, seq from event_log order by seq").fetch_all(&site.pool).await.unwrap();
     assert!(rows.is_sorted_by_key(|(id, _)| *id));
-    assert!(site.count("select count(*) from event_log a join event_log b on b.seq > a.seq and b.received_at < a.received_at").await > 0);
+    assert!(
+        site.count(
+            "select count(*) from event_log a join event_log b on b.seq > a.seq and b.received_at < a.received_at"
+        )
+        .await
+            > 0
+    );
     site.cut_and_restart().await;
     site.settle().await;
     assert_eq!(site.count("select count(*) from access_record").await, 2);

@@ -66,7 +66,10 @@ async fn with_the_database_away_all_is_acknowledged_shown_at_once_and_stored_onc
     assert_eq!(site.count("select count(*) from alarm where kind = 'smoke' and acked_by = 'wang'").await, 1);
     let note = "select count(*) from alarm_note where code in ('acknowledged', 'commented') and by = 'wang'";
     assert_eq!(site.count(note).await, 2);
-    assert_eq!(site.count("select count(*) from command where device <> all(select device from access_record)").await, 1);
+    assert_eq!(
+        site.count("select count(*) from command where device <> all(select device from access_record)").await,
+        1
+    );
     site.until("the alarm ends", |system| away(system).is_none().then_some(())).await;
     assert_eq!((site.system.journal().spilled, files(dir.path())), (0, 0), "nothing is left on the disk");
     // And it goes on as before.
@@ -96,19 +99,26 @@ async fn a_power_cut_while_spilled_or_in_the_middle_of_the_drain_loses_and_doubl
         outage.end().await;
         if round % 2 == 1 {
             // Cut once the database has a part of it.
-            site.until("the drain runs", |system| matches!(system.journal().state.as_str(), "draining" | "running").then_some(()))
-                .await;
+            site.until("the drain runs", |system| {
+                matches!(system.journal().state.as_str(), "draining" | "running").then_some(())
+            })
+            .await;
             in_the_middle += u64::from(site.system.journal().spilled > 0);
         }
         site.cut_and_restart().await;
         site.settle().await;
         let expected = i64::try_from(seq)?;
         assert_eq!(site.count("select count(*) from access_record").await, expected, "round {round}");
-        assert_eq!(site.count("select count(distinct source_key) from event_log where code = 'in.card_read'").await, expected);
+        assert_eq!(
+            site.count("select count(distinct source_key) from event_log where code = 'in.card_read'").await,
+            expected
+        );
         assert_eq!(site.count("select count(*) from event_log where code = 'access.granted'").await, expected);
         assert_eq!((site.system.journal().refused, files(dir.path())), (0, 0));
     }
-    println!("spill: {seq} reads over four power cuts, {in_the_middle} of them in the middle of a drain, 0 lost, 0 doubled");
+    println!(
+        "spill: {seq} reads over four power cuts, {in_the_middle} of them in the middle of a drain, 0 lost, 0 doubled"
+    );
     Ok(())
 }
 
@@ -261,9 +271,13 @@ async fn a_server_that_is_stopped_under_load_and_started_again_has_every_acknowl
     caught_up(&mut site).await;
     site.settle().await;
     let acknowledged = acknowledged.into_inner();
-    let (reads, records) =
-        (site.count("select count(*) from event_log where code = 'in.card_read'").await, site.count("select count(*) from access_record").await);
-    println!("spill: {said} said, {acknowledged} acknowledged over a stop of the server, {reads} stored, {records} decided");
+    let (reads, records) = (
+        site.count("select count(*) from event_log where code = 'in.card_read'").await,
+        site.count("select count(*) from access_record").await,
+    );
+    println!(
+        "spill: {said} said, {acknowledged} acknowledged over a stop of the server, {reads} stored, {records} decided"
+    );
     assert_eq!(acknowledged, said, "none was refused");
     assert_eq!((reads, records), (i64::try_from(said)?, i64::try_from(said)?));
     site.system.stop().await;

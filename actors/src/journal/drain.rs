@@ -152,10 +152,8 @@ impl Journal {
         if placed.iter().any(|placed| placed.entry.is_err()) {
             self.one_by_one(at, placed).await?;
         } else {
-            let (places, mut group): (Vec<_>, Vec<_>) = placed
-                .into_iter()
-                .filter_map(|placed| Some(((placed.frame, placed.nth), placed.entry.ok()?)))
-                .unzip();
+            let (places, mut group): (Vec<_>, Vec<_>) =
+                placed.into_iter().filter_map(|placed| Some(((placed.frame, placed.nth), placed.entry.ok()?))).unzip();
             group.push(next.mark());
             match self.try_to_store(&group).await {
                 Ok(()) => {}
@@ -187,7 +185,8 @@ impl Journal {
             let entries = entries.into_iter().enumerate().skip(skip);
             let entries: Vec<_> = entries.map(|(nth, entry)| Placed { frame: number, nth, entry }).collect();
             if doubtful && skip == 0 {
-                let ids = entries.iter().filter_map(|placed| placed.entry.as_ref().ok()).flat_map(|entry| &entry.events);
+                let ids =
+                    entries.iter().filter_map(|placed| placed.entry.as_ref().ok()).flat_map(|entry| &entry.events);
                 let ids: Vec<_> = ids.map(|logged| logged.event.id).collect();
                 if !ids.is_empty() && event::store::knows(&self.0.pool, &ids).await? {
                     continue;
@@ -202,12 +201,11 @@ impl Journal {
     async fn one_by_one(&self, at: Position, placed: Vec<Placed>) -> Result<(), sqlx::Error> {
         let mut seq = at.seq;
         for Placed { frame, nth, entry } in placed {
-            let key = format!("{}:{frame}:{nth}", at.spill);
             let done = |seq| Position { frame, entries: nth + 1, seq, ..at }.mark();
             let entry = match entry {
                 Ok(entry) => entry,
                 Err(text) => {
-                    self.keep_aside(key, "it does not read", &Kept::Text(&text));
+                    self.keep_aside(format!("{}:{frame}:{nth}", at.spill), "it does not read", &Kept::Text(&text));
                     self.try_to_store(&[done(seq)]).await?;
                     continue;
                 }
@@ -219,7 +217,7 @@ impl Journal {
                 Err(error) if is_refusal(&error) => match self.refusal(&group[..1], error).await {
                     Outcome::Written => self.try_to_store(&[done(newest)]).await?,
                     Outcome::Refused(error) => {
-                        self.keep_aside(key, &error.to_string(), &Kept::Entry(&group[0]));
+                        self.keep_aside(self.refusal_key(&group[0]), &error.to_string(), &Kept::Entry(&group[0]));
                         self.try_to_store(&[done(seq)]).await?;
                     }
                     Outcome::Away(error) => return Err(error),

@@ -149,7 +149,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn group(n: u64) -> Vec<Queued> {
-        let mark = |seq| Mark { key: format!("device:{seq}"), seq, state: serde_json::json!({"n": seq, "w": "{\"at\":"}) };
+        let mark =
+            |seq| Mark { key: format!("device:{seq}"), seq, state: serde_json::json!({"n": seq, "w": "{\"at\":"}) };
         (0..n).map(|seq| Queued { mark: Some(mark(seq)), ..Queued::default() }).collect()
     }
 
@@ -168,7 +169,8 @@ mod tests {
         let scan = scan(&bytes);
         assert_eq!((scan.payloads.len(), scan.end, scan.damaged), (2, bytes.len(), 0));
         let read = decode(&bytes[scan.payloads[0].clone()]).unwrap();
-        let seqs: Vec<_> = read.entries.iter().map(|entry| entry.as_ref().unwrap().mark.as_ref().unwrap().seq).collect();
+        let seqs: Vec<_> =
+            read.entries.iter().map(|entry| entry.as_ref().unwrap().mark.as_ref().unwrap().seq).collect();
         assert_eq!(seqs, [0, 1, 2]);
     }
 

@@ -85,7 +85,9 @@ impl Spill {
         let mut paths: Vec<PathBuf> = fs::read_dir(dir)?
             .filter_map(|entry| Some(entry.ok()?.path()))
             .filter(|path| path.extension().is_some_and(|ending| ending == ENDING))
-            .filter(|path| path.file_stem().and_then(|name| name.to_str()).is_some_and(|name| name.parse::<u64>().is_ok()))
+            .filter(|path| {
+                path.file_stem().and_then(|name| name.to_str()).is_some_and(|name| name.parse::<u64>().is_ok())
+            })
             .collect();
         paths.sort();
         for path in paths {
@@ -304,18 +306,24 @@ fn payload_length(frame: &[u8]) -> usize {
 mod tests {
     use super::*;
     use crate::journal::Mark;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     struct Dir(PathBuf);
 
     impl Dir {
         fn new() -> Self {
-            let dir = std::env::temp_dir().join(format!("gatehouse-spill-{}", Uuid::new_v4().simple()));
+            static NEXT: AtomicU32 = AtomicU32::new(0);
+            let name = format!("gatehouse-spill-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+            let dir = std::env::temp_dir().join(name);
             fs::create_dir_all(&dir).unwrap();
             Self(dir)
         }
 
         fn journals(&self) -> usize {
-            fs::read_dir(&self.0).unwrap().filter(|e| e.as_ref().unwrap().path().extension().is_some_and(|e| e == ENDING)).count()
+            fs::read_dir(&self.0)
+                .unwrap()
+                .filter(|e| e.as_ref().unwrap().path().extension().is_some_and(|e| e == ENDING))
+                .count()
         }
     }
 

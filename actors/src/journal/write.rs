@@ -78,7 +78,10 @@ impl Journal {
                 return;
             }
             if self.is_closed() {
-                error!(entries = group.len(), "Stopping while nothing can be stored: unacknowledged entries are dropped");
+                error!(
+                    entries = group.len(),
+                    "Stopping while nothing can be stored: unacknowledged entries are dropped"
+                );
                 return;
             }
             self.become_(State::Waiting);
@@ -142,15 +145,25 @@ impl Journal {
         }
         self.is_back();
         let Some(queued) = group.pop() else { return };
-        let key = match (&queued.events.first(), &queued.mark) {
-            (Some(logged), _) => logged.event.id.to_string(),
-            (None, Some(mark)) => format!("{}:{}:{}", mark.key, mark.seq, self.0.clock.now()),
-            (None, None) => self.0.clock.now().to_string(),
-        };
+        let key = self.refusal_key(&queued);
         self.keep_aside(key, &error.to_string(), &Kept::Entry(&queued));
         self.0.stored.send_modify(|stored| *stored = stored.saturating_add(1));
         if let Some(done) = queued.done {
             let _ = done.send(false);
+        }
+    }
+
+    /// By what a refusal is known. A machine that is restarted comes to the same place and is refused the same again: that is
+    /// one refusal.
+    pub(super) fn refusal_key(&self, queued: &Queued) -> String {
+        let first = queued.events.first();
+        match (&queued.mark, first) {
+            (Some(mark), first) => {
+                let code = first.map(|logged| logged.event.body.code()).unwrap_or_default();
+                format!("{}:{}:{code}", mark.key, mark.seq)
+            }
+            (None, Some(logged)) => logged.event.id.to_string(),
+            (None, None) => self.0.clock.uuid().to_string(),
         }
     }
 
@@ -202,7 +215,10 @@ impl Journal {
             }
             Err(failed) => {
                 if self.state() != State::Waiting {
-                    error!(error = &failed as &dyn std::error::Error, "The spill cannot be written: acknowledgements are withheld");
+                    error!(
+                        error = &failed as &dyn std::error::Error,
+                        "The spill cannot be written: acknowledgements are withheld"
+                    );
                 }
                 (group, false)
             }
@@ -210,14 +226,15 @@ impl Journal {
     }
 
     fn is_gone(&self, error: &sqlx::Error) {
-        if !self.0.away.send_replace(true) {
+        if self.0.away.send_if_modified(|away| !std::mem::replace(away, true)) {
             error!(error = error as &dyn std::error::Error, "The database is away");
         }
     }
 
     pub(super) fn is_back(&self) {
         self.become_(State::Running);
-        if self.0.away.send_replace(false) {
+        // Only a change is told: each telling is an alarm's end, which is a commit again.
+        if self.0.away.send_if_modified(|away| std::mem::replace(away, false)) {
             warn!("The database is back");
         }
     }

@@ -306,7 +306,10 @@ pub(super) fn text(kind: AlarmKind) -> Text {
             ("The device or function it runs is not served.", "对应设备或功能无法工作。"),
             &[
                 ("Read its last error on the health page.", "在系统状态页查看最后错误。"),
-                ("An engineer starts it again there; if it stops again, tell the maker.", "由工程师在该页重新启动；若再次停用，通知厂商。"),
+                (
+                    "An engineer starts it again there; if it stops again, tell the maker.",
+                    "由工程师在该页重新启动；若再次停用，通知厂商。",
+                ),
             ],
         ),
         AlarmKind::DiskFull => (
