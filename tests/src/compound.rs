@@ -54,6 +54,9 @@ pub struct Compound {
     changes: broadcast::Receiver<Change>,
 }
 
+/// Sets what a [`Ground`] has no field for.
+pub type Tweak = Arc<dyn Fn(&mut SystemConfig) + Send + Sync>;
+
 /// What a compound stands on.
 #[derive(Clone)]
 pub struct Ground {
@@ -66,7 +69,7 @@ pub struct Ground {
     /// Commands that the link takes before someone reads them.
     pub room: usize,
     /// What else is set.
-    pub change: Option<Arc<dyn Fn(&mut SystemConfig) + Send + Sync>>,
+    pub change: Option<Tweak>,
 }
 
 impl Default for Ground {
