@@ -190,6 +190,12 @@ async fn a_lost_gateway_is_one_alarm_that_says_who_is_behind_it() {
     site.advance(38);
     site.settle().await;
     site.advance(3);
+    site.until("still silent", |system| {
+        system.device(id("leak-2")).filter(|device| device.presence == Presence::Offline).map(|_| ())
+    })
+    .await;
+    site.settle().await;
+    site.advance(3);
     site.alarm("leak-2", AlarmKind::DeviceOffline, |alarm| alarm.active).await;
     assert!(
         site.system

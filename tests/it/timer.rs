@@ -182,6 +182,12 @@ async fn a_clock_that_goes_back_an_hour_takes_no_device_away_replays_nothing_and
 async fn a_clock_that_goes_forward_an_hour_fires_what_is_due_once_and_devices_come_back() {
     let mut site = wound().await;
     site.advance(3_600);
+    site.until("silent", |system| {
+        system.device(id("temp-1")).filter(|device| device.presence == Presence::Offline).map(|_| ())
+    })
+    .await;
+    site.settle().await;
+    site.advance(3);
     site.alarm("temp-1", AlarmKind::DeviceOffline, |alarm| alarm.active).await;
     site.report("temp-1", &[("temperature", Value::Number(20.5))]).await;
     site.settle().await;
