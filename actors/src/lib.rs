@@ -59,6 +59,7 @@ pub mod views {
     pub use crate::people::{CredentialView, FaceView, PersonView};
     pub use crate::store::DatabaseHealth;
     pub use crate::supervise::ActorHealth;
+    pub use crate::telemetry::{Chart, TelemetryHealth};
     pub use crate::video::ClipRow;
     pub use crate::workorder::WorkOrderView;
     pub use gatehouse_core::device::shadow::DeviceView;

@@ -45,8 +45,6 @@ const MOST_ANNOUNCED: usize = 2_000;
 const AT_ONCE: usize = 32;
 /// How long what only machines say to each other is kept.
 const INTERNAL_DAYS: i64 = 30;
-/// How long readings are kept.
-const READINGS_DAYS: i64 = 90;
 /// The access snapshot is made anew at least this often.
 const RECONCILE: Duration = Duration::from_secs(300);
 
@@ -66,6 +64,8 @@ pub struct SystemConfig {
     pub master_key: [u8; 32],
     /// How often a part may fail.
     pub restarts: Policy,
+    /// How long readings are kept.
+    pub keep: telemetry::Keep,
 }
 
 impl SystemConfig {
@@ -79,6 +79,7 @@ impl SystemConfig {
             video: Arc::new(NoVideo),
             master_key: [0; 32],
             restarts: Policy::default(),
+            keep: telemetry::Keep::default(),
         }
     }
 }
@@ -153,7 +154,7 @@ pub struct System(Arc<Inner>);
 impl System {
     /// Migrates, imports, restores, replays what was not handled, and opens the intake.
     pub async fn start(config: SystemConfig) -> Result<Self, StartError> {
-        let SystemConfig { pool, clock, site, downlinks, video, master_key, restarts } = config;
+        let SystemConfig { pool, clock, site, downlinks, video, master_key, restarts, keep } = config;
         store::migrate(&pool).await?;
         if let Some(site) = &site {
             site.check().map_err(StartError::Site)?;
@@ -181,7 +182,7 @@ impl System {
             addresses: addresses.clone(),
         };
         let journal = Journal::open(around, event::store::last_seq(&pool).await?);
-        let (telemetry, telemetry_work) = telemetry::Writer::new(pool.clone());
+        let (telemetry, telemetry_work) = telemetry::History::open(pool.clone(), clock.clone(), keep).await?;
         let shared = Arc::new(Shared {
             pool: pool.clone(),
             clock: clock.clone(),
@@ -245,6 +246,7 @@ impl System {
         system.spawn(system.clone().take_in(arrivals));
         system.spawn(system.clone().reconcile());
         system.spawn(system.clone().watch_store());
+        system.spawn(system.history().clone().keep());
         for bookmark in video::store::pending(&pool).await? {
             video.bookmark(bookmark);
         }
@@ -484,9 +486,6 @@ impl System {
                 |days: i64| self.now().saturating_sub(SignedDuration::from_hours(24 * days)).unwrap_or(Timestamp::MIN);
             if let Err(error) = event::store::forget(self.pool(), before(INTERNAL_DAYS)).await {
                 warn!(error = &error as &dyn std::error::Error, "Old internal events are not removed");
-            }
-            if let Err(error) = telemetry::store::forget(self.pool(), before(READINGS_DAYS)).await {
-                warn!(error = &error as &dyn std::error::Error, "Old readings are not removed");
             }
         }
     }

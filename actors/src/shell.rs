@@ -46,7 +46,7 @@ pub(crate) struct Shared {
     pub compound: RwLock<Arc<Compound>>,
     pub access: access::Current,
     pub downlinks: mpsc::Sender<Downlink>,
-    pub telemetry: crate::telemetry::Writer,
+    pub telemetry: crate::telemetry::History,
 }
 
 impl Shared {
