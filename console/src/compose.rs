@@ -10,6 +10,7 @@ use crate::{auth, routes, site};
 use anyhow::{Context, bail};
 use axum_server::accept::NoDelayAcceptor;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
+use gatehouse_actors::telemetry::Keep;
 use gatehouse_actors::{Change, System, SystemConfig, staff};
 use gatehouse_adapters::mqtt::broker::{Broker, BrokerConfig};
 use gatehouse_adapters::mqtt::users::User;
@@ -102,6 +103,11 @@ pub async fn start(options: Options, progress: &mut (dyn Progress + Send)) -> an
     system_config.site = Some(definition.clone());
     system_config.video = Arc::new(bookmarks);
     system_config.master_key = secrets.key("master-key")?;
+    system_config.keep = Keep {
+        raw_days: config.telemetry.raw_days,
+        minute_days: config.telemetry.minute_days,
+        hour_days: config.telemetry.hour_days,
+    };
     let system = System::start(system_config).await.context("starting the actors")?;
 
     let (broker, mqtt_config) = open_broker(&config, &definition, &secrets).await?;

@@ -2,6 +2,7 @@
 //!
 //! The site's facts (doors, cameras, people) are in the file that `site` names. Secrets are given by file, never inline.
 
+use gatehouse_actors::telemetry::Keep;
 use serde::Deserialize;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -24,6 +25,8 @@ pub struct Config {
     pub recording: Recording,
     /// Recognition.
     pub recognition: Recognition,
+    /// History of readings.
+    pub telemetry: Telemetry,
     /// TLS of the console.
     pub tls: Option<Tls>,
     /// Names by which browsers may reach the console besides the listening address, e.g. `https://gate.example`.
@@ -84,6 +87,18 @@ pub struct Recognition {
     pub enabled: bool,
 }
 
+/// History of readings: how long each resolution is kept. A row a day is kept for good.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Telemetry {
+    /// Readings as they came, days.
+    pub raw_days: u32,
+    /// A row a minute, days.
+    pub minute_days: u32,
+    /// A row an hour, days.
+    pub hour_days: u32,
+}
+
 /// TLS of the console, in PEM files.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -104,6 +119,7 @@ impl Default for Config {
             broker: Broker::default(),
             recording: Recording::default(),
             recognition: Recognition::default(),
+            telemetry: Telemetry::default(),
             tls: None,
             origins: Vec::new(),
         }
@@ -131,6 +147,13 @@ impl Default for Recording {
 impl Default for Recognition {
     fn default() -> Self {
         Self { enabled: true }
+    }
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        let Keep { raw_days, minute_days, hour_days } = Keep::default();
+        Self { raw_days, minute_days, hour_days }
     }
 }
 
@@ -201,6 +224,16 @@ impl Config {
         if self.recording.days == 0 || self.recording.max_gb == 0 {
             return Err(wrong("recording", "days and max_gb must be at least 1"));
         }
+        let Telemetry { raw_days, minute_days, hour_days } = self.telemetry;
+        if raw_days < 2 || minute_days < raw_days || hour_days < minute_days || hour_days > 36_500 {
+            return Err(wrong(
+                "telemetry",
+                &format!(
+                    "raw_days {raw_days}, minute_days {minute_days}, hour_days {hour_days}: raw_days must be at least 2, and \
+                     none more than the next (36500 at most)"
+                ),
+            ));
+        }
         if let Some(user) = self.broker.users.iter().find(|user| user.topics.is_empty()) {
             return Err(wrong(
                 "broker.users.topics",
@@ -233,6 +266,14 @@ mod tests {
         let error = read("site = \"site.toml\"\nlisten = \"0.0.0.0:8080\"\n").unwrap_err();
         assert!(error.contains("listen") && error.contains("[tls]"), "{error}");
         assert!(read("site = \"site.toml\"\nlisten = \"127.0.0.1:8080\"\n").is_ok());
+    }
+
+    #[test]
+    fn a_history_that_forgets_the_coarse_before_the_fine_is_refused() {
+        let error = read("site = \"site.toml\"\n[telemetry]\nraw_days = 400\n").unwrap_err();
+        assert!(error.contains("telemetry") && error.contains("minute_days 180"), "{error}");
+        let config = read("site = \"site.toml\"\n[telemetry]\nraw_days = 14\n").unwrap();
+        assert_eq!((config.telemetry.raw_days, config.telemetry.minute_days), (14, 180));
     }
 
     #[test]

@@ -18,6 +18,8 @@ use utoipa::OpenApi;
         api::device::command,
         api::device::list_commands,
         api::device::show_command,
+        api::telemetry::show,
+        api::telemetry::export,
         api::alarm::list,
         api::alarm::show,
         api::alarm::acknowledge,

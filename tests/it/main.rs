@@ -15,5 +15,6 @@ mod openapi;
 mod presence;
 mod restart;
 mod sensor;
+mod telemetry;
 mod tidy;
 mod video;

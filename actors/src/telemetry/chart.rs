@@ -40,6 +40,14 @@ pub struct Chart {
     pub line: Line,
 }
 
+impl Chart {
+    /// A chart of nothing yet.
+    pub fn empty(query: &ChartQuery) -> Self {
+        let line = Line::Numbers { buckets: Vec::new() };
+        Self { from: query.from, to: query.to, resolution: Resolution::Raw, step_s: 1, line }
+    }
+}
+
 /// What a chart shows.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]

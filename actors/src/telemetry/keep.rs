@@ -128,7 +128,12 @@ impl History {
             None => roll::oldest(pool, held_from).await?.map_or(closing, |oldest| bucket_of(oldest, 60)),
         };
         while from < closing {
-            let until = from.saturating_add(STRETCH).unwrap_or(closing).min(closing);
+            let mut until = from.saturating_add(STRETCH).unwrap_or(closing).min(closing);
+            if until < closing {
+                // After an absence: what holds no readings is passed in one stride.
+                until = until.max(roll::oldest(pool, from).await?.unwrap_or(closing).min(closing));
+                until = bucket_of(until, 60);
+            }
             roll::minutes(pool, from, until).await?;
             from = until;
         }

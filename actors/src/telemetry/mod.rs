@@ -7,6 +7,7 @@
 //! ```
 
 mod chart;
+pub mod drill;
 mod keep;
 mod plan;
 mod queue;

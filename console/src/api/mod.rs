@@ -14,5 +14,6 @@ pub mod passage;
 pub mod people;
 pub mod place;
 pub mod session;
+pub mod telemetry;
 pub mod user;
 pub mod work_order;

@@ -1,5 +1,6 @@
 //! Readings in the database: what it can do with them, the newest value of each point; written, rolled up and read.
 
+pub(super) mod drill;
 pub(super) mod read;
 pub(super) mod roll;
 pub(super) mod write;

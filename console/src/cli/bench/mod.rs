@@ -6,6 +6,7 @@ mod alarms;
 mod doors;
 mod recognition;
 mod start;
+mod telemetry;
 mod video;
 
 use super::DataDir;
@@ -36,6 +37,8 @@ enum What {
     Doors(doors::Doors),
     /// Plates and faces, processor time per frame
     Recognition(recognition::Recognition),
+    /// Readings into the history
+    Telemetry(telemetry::Telemetry),
     /// Live video from the camera to a browser's socket
     Video(video::Video),
 }
@@ -63,6 +66,7 @@ impl Bench {
                 What::Alarms(bench) => (bench.common.json, bench.measure().await),
                 What::Doors(bench) => (bench.common.json, bench.measure()),
                 What::Recognition(bench) => (bench.common.json, tokio::task::block_in_place(|| bench.measure())),
+                What::Telemetry(bench) => (bench.common.json, bench.measure().await),
                 What::Video(bench) => (bench.common.json, bench.measure().await),
             }
         });
