@@ -2,7 +2,7 @@
 import { http, query } from './http';
 import type {
   AccessRecord, Alarm, AlarmDetail, AuditRow, Command, Counts, Credential, CredentialInput, Device, EventRow, Health,
-  Level, Passage, Person, PersonInput, Place, Priority, Session, Story, User, WorkOrder, WorkOrderState,
+  Level, Passage, Person, PersonInput, Place, PointChart, Priority, Session, Story, User, WorkOrder, WorkOrderState,
 } from './types';
 
 export * from './types';
@@ -20,6 +20,11 @@ export const api = {
   },
   places: () => http.get<{ places: Place[] }>('/api/places').then((r) => r.places),
   devices: () => http.get<{ seq: number; devices: Device[] }>('/api/devices'),
+  telemetry: {
+    chart: (device: string, filter: Filter, signal?: AbortSignal) =>
+      http.get<PointChart>(query(`/api/devices/${part(device)}/telemetry`, filter), signal),
+    csv: (device: string, filter: Filter) => query(`/api/devices/${part(device)}/telemetry.csv`, filter),
+  },
   commands: {
     list: (device: string, limit = 10) =>
       http.get<{ commands: Command[] }>(query('/api/commands', { device, limit })).then((r) => r.commands),

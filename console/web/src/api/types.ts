@@ -69,6 +69,35 @@ export interface Device {
   announced: boolean;
   model: string;
 }
+export type Resolution = 'raw' | '1min' | '1h' | '1d';
+/** One bucket of a chart of numbers; all null: a hole begins here. */
+export interface ChartBucket {
+  at: string;
+  min: number | null;
+  avg: number | null;
+  max: number | null;
+  last: number | null;
+  count: number;
+}
+/** A stretch of time in one state; `mixed`: it is the last of several in its row. */
+export interface ChartStretch {
+  from: string;
+  to: string;
+  state: boolean | string;
+  mixed: boolean;
+}
+export interface PointChart {
+  device: string;
+  point: string;
+  unit: string;
+  from: string;
+  to: string;
+  resolution: Resolution;
+  step_s: number;
+  kind: 'numbers' | 'states';
+  buckets?: ChartBucket[];
+  stretches?: ChartStretch[];
+}
 export type Verb =
   | 'unlock' | 'lock' | 'release' | 'restore' | 'open' | 'close'
   | 'recall' | 'resume' | 'silence' | 'reset' | 'arm' | 'disarm';
