@@ -225,11 +225,11 @@ impl Config {
             return Err(wrong("recording", "days and max_gb must be at least 1"));
         }
         let Telemetry { raw_days, minute_days, hour_days } = self.telemetry;
-        if raw_days < 2 || minute_days < raw_days || hour_days < minute_days || hour_days > 36_500 {
+        if raw_days < 4 || minute_days < raw_days || hour_days < minute_days || hour_days > 36_500 {
             return Err(wrong(
                 "telemetry",
                 &format!(
-                    "raw_days {raw_days}, minute_days {minute_days}, hour_days {hour_days}: raw_days must be at least 2, and \
+                    "raw_days {raw_days}, minute_days {minute_days}, hour_days {hour_days}: raw_days must be at least 4, and \
                      none more than the next (36500 at most)"
                 ),
             ));

@@ -89,7 +89,12 @@ fn three_days(base: Timestamp) -> Vec<Reading> {
         let silent = (n / 60 == 30) && (10..50).contains(&(n % 60));
         if !silent {
             let celsius = 20.0 + ((n * 37) % 101) as f64 / 10.0 - (n % 7) as f64;
-            readings.push(reading("temp-1", "temperature", minute + SignedDuration::from_secs(n % 50), Value::Number(celsius)));
+            readings.push(reading(
+                "temp-1",
+                "temperature",
+                minute + SignedDuration::from_secs(n % 50),
+                Value::Number(celsius),
+            ));
         }
         if n % 5 == 0 {
             let open = (n / 35) % 2 == 0;
@@ -97,7 +102,12 @@ fn three_days(base: Timestamp) -> Vec<Reading> {
         }
         if n % 11 == 0 {
             let word = ["up", "down", "stopped"][(n as usize / 22) % 3];
-            readings.push(reading("lift-1", "direction", minute + SignedDuration::from_secs(3), Value::Text(word.into())));
+            readings.push(reading(
+                "lift-1",
+                "direction",
+                minute + SignedDuration::from_secs(3),
+                Value::Text(word.into()),
+            ));
         }
     }
     // Two in one minute, so that a minute has a first and a last, and a mixed state.
@@ -295,7 +305,9 @@ async fn the_same_holds_on_a_real_timescaledb() {
 
     run_jobs(&bed, "policy_compression").await;
     let compressed = bed
-        .count("select count(*) from timescaledb_information.chunks where hypertable_name = 'telemetry' and is_compressed")
+        .count(
+            "select count(*) from timescaledb_information.chunks where hypertable_name = 'telemetry' and is_compressed",
+        )
         .await;
     assert!(compressed >= 2, "{compressed} chunks are in the columnstore");
     agrees(&bed, &readings, "out of the columnstore").await;
@@ -321,7 +333,11 @@ async fn run_jobs(bed: &Bed, kind: &str) {
     .expect("jobs are listed");
     assert!(!jobs.is_empty(), "there is a job {kind}");
     for job in jobs {
-        sqlx::query("call run_job($1)").bind(job).execute(&bed.pool).await.unwrap_or_else(|error| panic!("{kind}: {error}"));
+        sqlx::query("call run_job($1)")
+            .bind(job)
+            .execute(&bed.pool)
+            .await
+            .unwrap_or_else(|error| panic!("{kind}: {error}"));
     }
 }
 
@@ -402,12 +418,14 @@ async fn the_writer_outlives_the_database_and_drops_the_oldest() {
     sqlx::query(allow(true)).execute(&admin).await.unwrap();
     tokio::time::timeout(Duration::from_secs(60), bed.history.settle()).await.expect("what waited is written");
     assert_eq!(bed.count("select count(*) from reading where point = 'known'").await, 3, "each once");
-    let kept: (i64, f64, f64) = sqlx::query_as("select count(*), min(number), max(number) from reading where point = 'busy'")
-        .fetch_one(&bed.pool)
-        .await
-        .unwrap();
+    let kept: (i64, f64, f64) =
+        sqlx::query_as("select count(*), min(number), max(number) from reading where point = 'busy'")
+            .fetch_one(&bed.pool)
+            .await
+            .unwrap();
     assert_eq!(kept, (100, 210.0, 309.0), "the newest hundred");
-    let quiet: f64 = sqlx::query_scalar("select number from latest where point = 'quiet'").fetch_one(&bed.pool).await.unwrap();
+    let quiet: f64 =
+        sqlx::query_scalar("select number from latest where point = 'quiet'").fetch_one(&bed.pool).await.unwrap();
     assert_eq!(quiet, 7.0, "a dropped reading is still the latest value of its point");
     assert_eq!(bed.history.health().written, 103);
 }

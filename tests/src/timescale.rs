@@ -46,7 +46,9 @@ pub async fn start() -> Option<Timescale> {
         .expect("node runs the peer");
     let said = BufReader::new(server.stdout.take().expect("its output is piped"));
     let port = tokio::task::spawn_blocking(move || {
-        said.lines().map_while(Result::ok).find_map(|line| line.strip_prefix("port ").and_then(|port| port.parse().ok()))
+        said.lines()
+            .map_while(Result::ok)
+            .find_map(|line| line.strip_prefix("port ").and_then(|port| port.parse().ok()))
     });
     let port: u16 = port.await.expect("reading does not panic").expect("the peer says its port");
     let options = PgConnectOptions::new_without_pgpass()

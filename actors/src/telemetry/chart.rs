@@ -1,9 +1,9 @@
 //! One point over a span of time, as fine as the span allows.
 
 use super::History;
+use super::plan::{Bucket, Resolution, Stretch, bucket_of, choose, mark_holes, stretches};
 use super::store::read::{self, MOST_CHANGES};
 use crate::error::{Error, StoreError};
-use super::plan::{Bucket, Resolution, Stretch, bucket_of, choose, mark_holes, stretches};
 use gatehouse_core::device::telemetry::Value;
 use gatehouse_core::id::DeviceId;
 use jiff::Timestamp;

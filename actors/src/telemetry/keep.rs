@@ -8,10 +8,10 @@
 //! made twice, changes nothing. With TimescaleDB's continuous aggregates all this is policies, and a pass does nothing.
 
 use super::History;
+use super::plan::{Held, bucket_of};
 use super::store::roll::{self, Table};
 use super::store::{self, write};
 use crate::error::StoreError;
-use super::plan::{Held, bucket_of};
 use jiff::{SignedDuration, Timestamp};
 use std::sync::atomic::Ordering;
 use tracing::{info, warn};
@@ -30,7 +30,7 @@ const AHEAD: [i32; 3] = [3, 1, 1];
 /// How long readings are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keep {
-    /// Readings as they came, days; at least 2.
+    /// Readings as they came, days. TimescaleDB needs 4: what its daily refresh reads must still be there.
     pub raw_days: u32,
     /// A row a minute, days.
     pub minute_days: u32,

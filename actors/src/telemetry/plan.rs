@@ -232,11 +232,15 @@ mod tests {
     #[test]
     fn states_hold_until_the_next_one() {
         let (from, to) = (at("2026-05-01T00:00:00Z"), at("2026-05-01T01:00:00Z"));
-        let row = |minute: i64, word: &str| {
-            (from + SignedDuration::from_mins(minute), Value::Text(word.into()), false)
-        };
-        let joined = stretches(vec![row(5, "open"), row(6, "open"), row(10, "closed")], Some(Value::Text("closed".into())), from, to);
-        let shown: Vec<_> = joined.iter().map(|s| (s.state.to_string(), s.to.duration_since(s.from).as_secs())).collect();
+        let row = |minute: i64, word: &str| (from + SignedDuration::from_mins(minute), Value::Text(word.into()), false);
+        let joined = stretches(
+            vec![row(5, "open"), row(6, "open"), row(10, "closed")],
+            Some(Value::Text("closed".into())),
+            from,
+            to,
+        );
+        let shown: Vec<_> =
+            joined.iter().map(|s| (s.state.to_string(), s.to.duration_since(s.from).as_secs())).collect();
         assert_eq!(shown, [("closed".into(), 300), ("open".into(), 300), ("closed".into(), 3_000)]);
         assert_eq!(stretches(vec![row(5, "open")], None, from, to)[0].from, from + SignedDuration::from_mins(5));
         assert_eq!(stretches(vec![], None, from, to), []);

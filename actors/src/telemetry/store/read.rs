@@ -78,7 +78,9 @@ macro_rules! buckets_of {
                     min(min) as min, max(max) as max, sum(sum) as sum,
                     (max(array[extract(epoch from bucket)::float8, last]))[2] as last,
                     sum(count)::bigint as count
-             from ", $view, "
+             from ",
+            $view,
+            "
              where series = $1 and bucket >= $2 and bucket < $3 and sum is not null and $5::smallint is not null
              group by 1
              order by 1"

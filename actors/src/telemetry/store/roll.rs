@@ -62,12 +62,8 @@ pub(in crate::telemetry) async fn make_partitions(
     .fetch_all(pool)
     .await
     .doing(DOING)?;
-    let waiting: Vec<jiff_sqlx::Timestamp> = sqlx::query_scalar(waiting)
-        .bind(from.to_sqlx())
-        .bind(now.to_sqlx())
-        .fetch_all(pool)
-        .await
-        .doing(DOING)?;
+    let waiting: Vec<jiff_sqlx::Timestamp> =
+        sqlx::query_scalar(waiting).bind(from.to_sqlx()).bind(now.to_sqlx()).fetch_all(pool).await.doing(DOING)?;
     beginnings.extend(waiting);
     for beginning in beginnings {
         sqlx::query("select make_partition($1, $2, $3, $3 + ('1 ' || $4)::interval)")
@@ -181,10 +177,12 @@ pub(in crate::telemetry) async fn minutes(pool: &PgPool, from: Timestamp, until:
 /// Computes up to `most` reopened minutes again, with the hours and days they are in. Gives how many there were.
 pub(in crate::telemetry) async fn late(pool: &PgPool, most: i64) -> Result<u64, StoreError> {
     let mut tx = pool.begin().await.doing(DOING)?;
-    sqlx::query("create temporary table if not exists reopened (series integer, minute timestamptz) on commit delete rows")
-        .execute(&mut *tx)
-        .await
-        .doing(DOING)?;
+    sqlx::query(
+        "create temporary table if not exists reopened (series integer, minute timestamptz) on commit delete rows",
+    )
+    .execute(&mut *tx)
+    .await
+    .doing(DOING)?;
     let reopened = sqlx::query(
         "with gone as (
            delete from telemetry_late
