@@ -19,6 +19,8 @@ pub enum Name {
     LifeSafety,
     /// The other rules.
     Rule,
+    /// The rules that operators wrote.
+    Operator,
     /// The alarm book.
     Alarm,
     /// Work orders.
@@ -32,6 +34,7 @@ impl Name {
             Audience::Device => device.map(Name::Device),
             Audience::LifeSafety => Some(Name::LifeSafety),
             Audience::Rule => Some(Name::Rule),
+            Audience::Operator => Some(Name::Operator),
             Audience::Alarm => Some(Name::Alarm),
             Audience::WorkOrder => Some(Name::WorkOrder),
         }
@@ -44,6 +47,7 @@ impl fmt::Display for Name {
             Name::Device(id) => write!(f, "device:{id}"),
             Name::LifeSafety => f.write_str("life_safety"),
             Name::Rule => f.write_str("rule"),
+            Name::Operator => f.write_str("operator_rule"),
             Name::Alarm => f.write_str("alarm"),
             Name::WorkOrder => f.write_str("work_order"),
         }

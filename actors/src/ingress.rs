@@ -9,6 +9,7 @@
 
 use crate::address::Name;
 use crate::journal::{Entry, LIMIT, NewEvent};
+use crate::rule::feed::Feed;
 use crate::shell::{Message, Shared};
 use gatehouse_core::device::link::{Announcement, Intake, Refused, Uplink};
 use gatehouse_core::device::shadow::TwinCall;
@@ -105,6 +106,7 @@ pub(crate) struct Ingress {
     counters: Counters,
     stopping: AtomicBool,
     newcomers: mpsc::Sender<Newcomer>,
+    rules: Arc<Feed>,
 }
 
 /// An input on its way into the journal.
@@ -116,7 +118,7 @@ struct Input {
 }
 
 impl Ingress {
-    pub(crate) fn new(shared: Arc<Shared>, newcomers: mpsc::Sender<Newcomer>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, newcomers: mpsc::Sender<Newcomer>, rules: Arc<Feed>) -> Self {
         Self {
             shared,
             slots: RwLock::default(),
@@ -124,6 +126,7 @@ impl Ingress {
             counters: Counters::default(),
             stopping: AtomicBool::new(false),
             newcomers,
+            rules,
         }
     }
 
@@ -226,6 +229,7 @@ impl Ingress {
         };
         let at = observed_at.unwrap_or_else(|| self.shared.clock.now());
         self.shared.telemetry.push(device, &points, at);
+        self.rules.report(device, &points);
         let (telling, measured): (Vec<_>, Vec<_>) =
             points.into_iter().partition(|(name, value)| tells(kind, name, value));
         let changed: Vec<_> = {
@@ -363,6 +367,15 @@ impl Ingress {
                 ..IngressHealth::default()
             },
         ];
+        let (depth, limit, taken, coalesced) = self.rules.figures();
+        health.push(IngressHealth {
+            source: "rules".into(),
+            depth,
+            limit,
+            taken,
+            coalesced,
+            ..IngressHealth::default()
+        });
         let undecodable = counters.undecodable.lock().unwrap_or_else(PoisonError::into_inner);
         health.extend(undecodable.iter().map(|(source, (count, reason))| IngressHealth {
             source: (*source).to_owned(),

@@ -23,6 +23,7 @@ pub mod command;
 pub mod event;
 pub mod passage;
 pub mod people;
+pub mod rule;
 pub mod staff;
 pub mod store;
 pub mod telemetry;
@@ -45,6 +46,7 @@ pub use command::CommandRequest;
 pub use event::EventQuery;
 pub use gatehouse_core::command::CommandRefused;
 pub use passage::PassageQuery;
+pub use rule::{DryRunError, RuleInput};
 pub use people::{CredentialInput, FaceInput, Gallery, GalleryFace, PersonInput};
 pub use workorder::WorkOrderInput;
 
@@ -57,6 +59,7 @@ pub mod views {
     pub use crate::ingress::IngressHealth;
     pub use crate::passage::PassageView;
     pub use crate::people::{CredentialView, FaceView, PersonView};
+    pub use crate::rule::{DryRun, RuleView, VersionView, Words};
     pub use crate::store::DatabaseHealth;
     pub use crate::supervise::ActorHealth;
     pub use crate::video::ClipRow;

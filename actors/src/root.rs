@@ -10,11 +10,12 @@ use crate::clock::Clock;
 use crate::error::{Error, StoreError};
 use crate::ingress::{Ingress, IngressHealth, Newcomer};
 use crate::journal::{Entry, Journal, NewEvent, Receipt, Surroundings};
+use crate::rule::feed::Feed;
 use crate::shell::{Load, Message, Shared, Shell};
 use crate::store::{DatabaseHealth, MigrateError};
 use crate::supervise::{ActorHealth, Happened, Health, Order, Policy, Spawn, Supervisor, Told};
 use crate::video::{NoVideo, VideoLink};
-use crate::{access, alarm, event, store, telemetry, video, workorder};
+use crate::{access, alarm, event, rule, store, telemetry, video, workorder};
 use gatehouse_core::alarm::{AlarmCall, AlarmCallError, AlarmKind, Alarms};
 use gatehouse_core::device::Device;
 use gatehouse_core::device::link::{Downlink, Intake, Refused};
@@ -22,9 +23,10 @@ use gatehouse_core::device::shadow::{DeviceView, Twin, TwinCall};
 use gatehouse_core::event::{Body, Params};
 use gatehouse_core::for_kind;
 use gatehouse_core::id::DeviceId;
-use gatehouse_core::machine::Machine;
+use gatehouse_core::machine::{Context, Machine};
 use gatehouse_core::place::Place;
 use gatehouse_core::recognition::Observation;
+use gatehouse_core::rule::operator::OperatorRules;
 use gatehouse_core::rule::{DecideCall, DecideError, LifeSafety, Rules};
 use gatehouse_core::site::{Compound, Site, SiteError, Spec};
 use gatehouse_core::workorder::{Desk, DeskCall, DeskError};
@@ -121,6 +123,7 @@ struct Office {
     alarms: Arc<Reference<AlarmCall, Result<(), AlarmCallError>>>,
     rules: Arc<Reference<DecideCall, Result<(), DecideError>>>,
     desk: Arc<Reference<DeskCall, Result<(), DeskError>>>,
+    feed: Arc<Feed>,
 }
 
 fn current<C: Send + 'static, R: Send + 'static>(reference: &Reference<C, R>) -> Option<ActorRef<Message<C, R>>> {
@@ -193,7 +196,8 @@ impl System {
             telemetry,
         });
         let (newcomers, arrivals) = mpsc::channel(256);
-        let ingress = Arc::new(Ingress::new(shared.clone(), newcomers));
+        let feed = Arc::new(Feed::default());
+        let ingress = Arc::new(Ingress::new(shared.clone(), newcomers, feed.clone()));
         let day_ago = clock.now().saturating_sub(SignedDuration::from_hours(24)).unwrap_or(Timestamp::MIN);
         ingress.remember(event::store::said_since(&pool, day_ago).await?);
         for alarm in alarm::store::open(&pool).await? {
@@ -214,7 +218,7 @@ impl System {
             site: Arc::new(site),
             supervisor,
             health,
-            office: Office::default(),
+            office: Office { feed, ..Office::default() },
             epoch: clock.uuid(),
             since: clock.now(),
             master_key,
@@ -340,9 +344,31 @@ impl System {
         let load: Load<Rules> =
             Arc::new(|state| Box::pin(async move { Ok(Rules::restore(state.unwrap_or_default())?) }));
         self.start_machine(self.shell(Name::Rule, load, &office.rules)).await?;
+        self.start_operator().await?;
         let load: Load<LifeSafety> =
             Arc::new(|state| Box::pin(async move { Ok(LifeSafety::restore(state.unwrap_or_default())?) }));
         self.start_machine(self.shell(Name::LifeSafety, load, &Arc::default())).await
+    }
+
+    /// Starts the rules that operators wrote, in a shell of their own.
+    async fn start_operator(&self) -> Result<(), StartError> {
+        let (shared, feed) = (self.0.shared.clone(), self.0.office.feed.clone());
+        let load: Load<OperatorRules> = Arc::new(move |state| {
+            let shared = shared.clone();
+            Box::pin(async move {
+                let defined = rule::store::running(&shared.pool).await?;
+                let (compound, access, now) = (shared.compound(), shared.access.get(), shared.clock.now());
+                let cx = Context { now, wall: now, compound: &compound, access: &access };
+                Ok(OperatorRules::restore(defined, state.unwrap_or_default(), &cx)?)
+            })
+        });
+        let (drained, shown) = (feed.clone(), feed.clone());
+        self.start_machine(Shell {
+            drain: Some(Arc::new(move || drained.drain())),
+            publish: Some(Arc::new(move |view| shown.show(view))),
+            ..self.shell(Name::Operator, load, &feed.machine)
+        })
+        .await
     }
 
     fn shell<M: Machine>(&self, name: Name, load: Load<M>, slot: &Arc<Reference<M::Call, M::Reply>>) -> Shell<M> {
@@ -568,7 +594,7 @@ impl System {
             .devices
             .values()
             .map(|spec| (Name::Device(spec.id), spec.key.to_string()))
-            .chain([Name::LifeSafety, Name::Rule, Name::Alarm, Name::WorkOrder].map(|name| (name, name.to_string())))
+            .chain([Name::LifeSafety, Name::Rule, Name::Operator, Name::Alarm, Name::WorkOrder].map(|name| (name, name.to_string())))
             .map(|(name, shown)| (name.to_string(), (shown, name)))
             .collect();
         let mut actors: Vec<_> = health
@@ -632,7 +658,11 @@ impl System {
         current(&self.0.office.alarms)
     }
 
-    pub(crate) fn rules(&self) -> Option<RuleEngine> {
+    pub(crate) fn feed(&self) -> &Feed {
+        &self.0.office.feed
+    }
+
+    pub(crate) fn rule_engine(&self) -> Option<RuleEngine> {
         current(&self.0.office.rules)
     }
 

@@ -23,6 +23,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tracing::{debug, warn};
 
+/// Events in a row that a machine may pass over without a mark.
+const UNMARKED: u32 = 256;
+
 /// What a shell is told.
 pub(crate) enum Message<C, R> {
     /// An event of the log.
@@ -95,6 +98,8 @@ pub(crate) struct Running<M: Machine> {
     key: String,
     depth: Arc<AtomicUsize>,
     timer: Option<(Timestamp, AbortHandle)>,
+    /// Events in a row that changed nothing and left no mark.
+    unmarked: u32,
 }
 
 impl<M: Machine> Drop for Running<M> {
@@ -182,6 +187,13 @@ impl<M: Machine> Shell<M> {
         let now = event.received_at;
         let effects = self.with(now, |cx| running.machine.step(event, cx));
         running.seq = event.seq;
+        // What changed nothing may be read again after a restart; but not more of it than is read in a moment.
+        if effects.is_empty() && running.machine.moved() == Some(false) && running.unmarked < UNMARKED {
+            running.unmarked += 1;
+            self.show(running);
+            return;
+        }
+        running.unmarked = 0;
         let _ = self.carry_out(running, effects, &Origin { cause: Some(event), now, by: &self.by });
     }
 }
@@ -203,7 +215,7 @@ impl<M: Machine> Actor for Shell<M> {
         let (seq, state) = stored.map_or((0, None), |(seq, state)| (seq, Some(state)));
         let fresh = state.is_none();
         let machine = (self.load)(state).await?;
-        let mut running = Running { machine, seq, key, depth, timer: None };
+        let mut running = Running { machine, seq, key, depth, timer: None, unmarked: 0 };
         let missed = event::store::missed(&self.shared.pool, self.name, seq).await?;
         if !missed.is_empty() {
             debug!(actor = %self.name, events = missed.len(), "Replaying");
@@ -213,7 +225,7 @@ impl<M: Machine> Actor for Shell<M> {
         }
         let now = self.shared.clock.now();
         let effects = self.with(now, |cx| running.machine.restored(cx));
-        if fresh || !effects.is_empty() {
+        if fresh || !effects.is_empty() || running.machine.moved() == Some(true) {
             let _ = self.carry_out(&mut running, effects, &Origin { cause: None, now, by: &self.by });
         }
         self.show(&mut running);
@@ -247,7 +259,7 @@ impl<M: Machine> Actor for Shell<M> {
                     let now = self.shared.clock.now();
                     let (_, effects) = self.with(now, |cx| running.machine.call(call, cx));
                     // Measures alone are not worth a row of the machine's state.
-                    if effects.is_empty() {
+                    if effects.is_empty() && running.machine.moved() != Some(true) {
                         self.show(running);
                     } else {
                         let _ = self.carry_out(running, effects, &Origin { cause: None, now, by: &self.by });
@@ -258,7 +270,7 @@ impl<M: Machine> Actor for Shell<M> {
                 running.timer = None;
                 let now = self.shared.clock.now();
                 let effects = self.with(now, |cx| running.machine.tick(cx));
-                if effects.is_empty() {
+                if effects.is_empty() && running.machine.moved() != Some(true) {
                     self.show(running);
                 } else {
                     let _ = self.carry_out(running, effects, &Origin { cause: None, now, by: &self.by });

@@ -44,6 +44,12 @@ pub enum Permission {
     /// Move work orders.
     #[serde(rename = "work_order.write")]
     WorkOrderWrite,
+    /// See the rules that operators wrote.
+    #[serde(rename = "rule.read")]
+    RuleRead,
+    /// Write rules and switch them on and off.
+    #[serde(rename = "rule.write")]
+    RuleWrite,
     /// See the system's health.
     #[serde(rename = "health.read")]
     HealthRead,
@@ -60,7 +66,7 @@ pub enum Permission {
 
 impl Permission {
     /// Every permission a role can hold.
-    pub const ALL: [Permission; 15] = [
+    pub const ALL: [Permission; 17] = [
         Permission::DeviceRead,
         Permission::DeviceCommand,
         Permission::VideoRead,
@@ -72,6 +78,8 @@ impl Permission {
         Permission::PeopleWrite,
         Permission::WorkOrderRead,
         Permission::WorkOrderWrite,
+        Permission::RuleRead,
+        Permission::RuleWrite,
         Permission::HealthRead,
         Permission::DemoPlay,
         Permission::UserManage,
@@ -94,6 +102,8 @@ impl Permission {
             Permission::PeopleWrite => "people.write",
             Permission::WorkOrderRead => "work_order.read",
             Permission::WorkOrderWrite => "work_order.write",
+            Permission::RuleRead => "rule.read",
+            Permission::RuleWrite => "rule.write",
             Permission::HealthRead => "health.read",
             Permission::DemoPlay => "demo.play",
             Permission::UserManage => "user.manage",
@@ -152,6 +162,8 @@ impl Role {
             P::PeopleRead => matches!(self, Role::Admin | Role::Operator | Role::Manager),
             P::PeopleWrite => matches!(self, Role::Admin | Role::Manager),
             P::WorkOrderWrite => matches!(self, Role::Admin | Role::Operator | Role::Engineer | Role::Manager),
+            P::RuleRead => matches!(self, Role::Admin | Role::Operator | Role::Engineer | Role::Manager),
+            P::RuleWrite => matches!(self, Role::Admin | Role::Engineer),
             P::HealthRead => matches!(self, Role::Admin | Role::Operator | Role::Engineer),
             P::DemoPlay => matches!(self, Role::Admin | Role::Operator),
             P::UserManage | P::AuditRead => matches!(self, Role::Admin),

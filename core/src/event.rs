@@ -9,7 +9,7 @@ use crate::command::CommandState;
 use crate::device::link::{DeviceKind, Outcome, PresenceCause, Verb};
 use crate::device::shadow::Presence;
 use crate::device::telemetry::{PointName, Value};
-use crate::id::{AlarmId, CommandId, DeviceId, EventId, PassageId, PersonId, PictureId, PlaceId, WorkOrderId};
+use crate::id::{AlarmId, CommandId, DeviceId, EventId, PassageId, PersonId, PictureId, PlaceId, RuleId, WorkOrderId};
 use crate::passage::Decision;
 use crate::recognition::Seen;
 use crate::workorder::WorkOrderState;
@@ -52,6 +52,8 @@ pub enum Audience {
     LifeSafety,
     /// The other rules.
     Rule,
+    /// The rules that operators write, with a mailbox of their own.
+    Operator,
     /// The alarm book.
     Alarm,
     /// Work orders.
@@ -86,6 +88,21 @@ impl Audience {
                 "face.seen",
                 "command.state",
                 "actor.quarantined",
+            ],
+            Audience::Operator => &[
+                "access.denied",
+                "access.granted",
+                "device.state",
+                "device.presence",
+                "device.tamper",
+                "device.limit",
+                "device.happening",
+                "device.announced",
+                "plate.read",
+                "face.seen",
+                "fire.point",
+                "command.state",
+                "passage.moved",
             ],
             Audience::Alarm => &["ask.raise", "ask.clear", "work_order.moved"],
             Audience::WorkOrder => &["alarm.moved"],
@@ -405,6 +422,40 @@ pub enum Body {
         /// Why it stopped.
         reason: String,
     },
+    /// A rule that operators wrote came on or went off.
+    #[serde(rename = "rule.fired")]
+    RuleFired {
+        /// Which.
+        rule: RuleId,
+        /// Its name.
+        name: String,
+        /// Whether it came on.
+        active: bool,
+        /// The moment it did, which is before this event's when nobody could look.
+        since: Timestamp,
+        /// The number it looked at.
+        value: Option<f64>,
+    },
+    /// A rule that operators wrote was stopped: it cost too much, raised too often, or names what is gone.
+    #[serde(rename = "rule.stopped")]
+    RuleStopped {
+        /// Which.
+        rule: RuleId,
+        /// Its name.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+    /// Someone changed a rule.
+    #[serde(rename = "rule.changed")]
+    RuleChanged {
+        /// Which.
+        rule: RuleId,
+        /// Its name.
+        name: String,
+        /// `created`, `changed`, `enabled`, `disabled`, `deleted`, `restored`.
+        what: String,
+    },
     /// The program started or stopped.
     #[serde(rename = "system.moved")]
     SystemMoved {
@@ -426,25 +477,25 @@ impl Body {
             | Body::AskCommand { .. }
             | Body::AskGrant { .. } => &[Audience::Device],
             Body::AskRaise { .. } | Body::AskClear { .. } => &[Audience::Alarm],
-            Body::FirePoint { .. } => &[Audience::LifeSafety, Audience::Rule],
+            Body::FirePoint { .. } => &[Audience::LifeSafety, Audience::Rule, Audience::Operator],
             Body::StateChanged { .. }
             | Body::PresenceChanged { .. }
             | Body::Tamper { .. }
             | Body::Limit { .. }
             | Body::Happened { .. }
-            | Body::ClockSkew { .. }
             | Body::Denied { .. }
             | Body::Plate { .. }
             | Body::Face { .. }
-            | Body::CommandMoved { .. }
-            | Body::ActorQuarantined { .. } => &[Audience::Rule],
+            | Body::CommandMoved { .. } => &[Audience::Rule, Audience::Operator],
+            Body::ClockSkew { .. } | Body::ActorQuarantined { .. } => &[Audience::Rule],
+            Body::Granted { .. } | Body::Announced { .. } | Body::PassageMoved { .. } => &[Audience::Operator],
             Body::AlarmMoved { .. } => &[Audience::WorkOrder],
             Body::WorkOrderMoved { .. } => &[Audience::Alarm],
-            Body::Granted { .. }
-            | Body::Announced { .. }
-            | Body::FireRelease { .. }
+            Body::FireRelease { .. }
             | Body::Flood { .. }
-            | Body::PassageMoved { .. }
+            | Body::RuleFired { .. }
+            | Body::RuleStopped { .. }
+            | Body::RuleChanged { .. }
             | Body::PeopleChanged { .. }
             | Body::ActorRestarted { .. }
             | Body::SystemMoved { .. } => &[],

@@ -82,6 +82,8 @@ ids! {
     AccessId,
     /// An operator's account.
     UserId,
+    /// A rule that operators wrote.
+    RuleId,
 }
 
 /// The stable name of a device in configuration and on topics: lower-case words of `a-z 0-9 -`, joined by dots.

@@ -92,6 +92,7 @@ pub(crate) async fn missed(pool: &PgPool, name: Name, seq: u64) -> Result<Vec<Ev
         Name::Device(id) => (Some(id.0), Audience::Device),
         Name::LifeSafety => (None, Audience::LifeSafety),
         Name::Rule => (None, Audience::Rule),
+        Name::Operator => (None, Audience::Operator),
         Name::Alarm => (None, Audience::Alarm),
         Name::WorkOrder => (None, Audience::WorkOrder),
     };

@@ -13,6 +13,7 @@ pub mod health;
 pub mod passage;
 pub mod people;
 pub mod place;
+pub mod rule;
 pub mod session;
 pub mod user;
 pub mod work_order;

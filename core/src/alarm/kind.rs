@@ -95,6 +95,10 @@ kinds! {
     FaceCandidate = "face_candidate", Low, momentary;
     /// A part of the program is left stopped.
     ActorQuarantined = "actor_quarantined", High;
+    /// A rule that operators wrote: its title and priority are the rule's own.
+    Rule = "rule", Medium;
+    /// A rule that operators wrote was stopped.
+    RuleStopped = "rule_stopped", Medium;
     /// A disk is nearly full.
     DiskFull = "disk_full", High;
     /// The database is away or refuses.

@@ -286,6 +286,28 @@ pub(super) fn text(kind: AlarmKind) -> Text {
                 ("Restart the program in a quiet moment and tell the maker.", "择机重启程序并通知厂商。"),
             ],
         ),
+        AlarmKind::Rule => (
+            ("Rule of the site", "自定义规则报警"),
+            ("A rule that was written at this site came true.", "本园区自定义的规则条件成立。"),
+            ("See the title: whoever wrote the rule wanted to know.", "参见报警标题：规则编写者要求知晓此情况。"),
+            &[
+                ("Read the title and look at the device.", "阅读报警标题并查看相关设备。"),
+                LOOK,
+                ("If it raises without need, tell an engineer to mend the rule.", "如属误报，通知工程师修改规则。"),
+            ],
+        ),
+        AlarmKind::RuleStopped => (
+            ("Rule stopped", "规则已停用"),
+            (
+                "A rule cost too much, raised too often, or names a device that is gone.",
+                "规则开销过大、报警过于频繁，或引用了已不存在的设备。",
+            ),
+            ("What the rule watches is not watched; other rules go on.", "该规则监视的情况不再受监视，其他规则照常运行。"),
+            &[
+                ("Read the reason on the Rules page.", "在规则页面查看停用原因。"),
+                ("Mend the rule and save it: it starts again.", "修改并保存规则，规则将重新运行。"),
+            ],
+        ),
         AlarmKind::DiskFull => (
             ("Disk nearly full", "磁盘空间不足"),
             ("Recordings or data fill the disk.", "录像或数据占满磁盘。"),

@@ -570,6 +570,9 @@ impl<D: Device> Machine for Twin<D> {
             | Body::PassageMoved { .. }
             | Body::WorkOrderMoved { .. }
             | Body::PeopleChanged { .. }
+            | Body::RuleFired { .. }
+            | Body::RuleStopped { .. }
+            | Body::RuleChanged { .. }
             | Body::ActorRestarted { .. }
             | Body::ActorQuarantined { .. }
             | Body::SystemMoved { .. } => vec![],
