@@ -14,6 +14,7 @@ mod kill;
 mod openapi;
 mod presence;
 mod restart;
+mod rule;
 mod sensor;
 mod tidy;
 mod video;

@@ -14,7 +14,7 @@ use gatehouse_core::device::telemetry::Value;
 use gatehouse_core::event::Body;
 use gatehouse_core::id::{DeviceId, RuleId};
 use gatehouse_core::rule::expr::{self, Diagnostic, FACTS, Plan, Points, Scene, Shape, states};
-use gatehouse_core::rule::operator::{Definition, Known, MOST_RULES, OperatorCall};
+use gatehouse_core::rule::operator::{Definition, Known, MOST_RULES, OperatorCall, RuleState};
 use gatehouse_core::site::Compound;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -190,6 +190,11 @@ impl System {
     /// One rule.
     pub async fn rule(&self, id: RuleId) -> Result<RuleView, Error> {
         self.rules().await?.into_iter().find(|rule| rule.id == id).ok_or(Error::NotFound { what: "rule" })
+    }
+
+    /// How a running rule does at this moment.
+    pub fn rule_state(&self, id: RuleId) -> Option<RuleState> {
+        self.feed().states().get(&id).cloned()
     }
 
     /// The versions of a rule, newest first.

@@ -1,8 +1,8 @@
 // The server's routes as functions, one group per domain word.
-import { http, query } from './http';
+import { http, lines, query } from './http';
 import type {
-  AccessRecord, Alarm, AlarmDetail, AuditRow, Command, Counts, Credential, CredentialInput, Device, EventRow, Health,
-  Level, Passage, Person, PersonInput, Place, Priority, Session, Story, User, WorkOrder, WorkOrderState,
+  AccessRecord, Alarm, AlarmDetail, AuditRow, Command, Counts, Credential, CredentialInput, Device, Diagnostic, DryRunLine, EventRow, Health,
+  Level, Passage, Person, PersonInput, Place, Priority, Rule, RuleVersion, RuleWords, Session, Story, User, WorkOrder, WorkOrderState,
 } from './types';
 
 export * from './types';
@@ -82,6 +82,21 @@ export const api = {
       http.post<WorkOrder>('/api/work-orders', input),
     move: (id: string, to: WorkOrderState, note?: string) =>
       http.post<WorkOrder>(`/api/work-orders/${part(id)}/state`, note ? { to, note } : { to }),
+  },
+  rules: {
+    list: () => http.get<{ rules: Rule[] }>('/api/rules').then((r) => r.rules),
+    words: () => http.get<RuleWords>('/api/rules/words'),
+    check: (text: string) => http.post<{ diagnostics: Diagnostic[] }>('/api/rules/check', { text }).then((r) => r.diagnostics),
+    dryRun: (text: string, from: string, to: string, signal: AbortSignal) => lines<DryRunLine>('/api/rules/dry-run', { text, from, to }, signal),
+    create: (input: { name: string; text: string; enabled: boolean }) => http.post<Rule>('/api/rules', input),
+    update: (id: string, input: { name: string; text: string; enabled: boolean; version: number }) =>
+      http.put<Rule>(`/api/rules/${part(id)}`, input),
+    enable: (rule: Rule, enabled: boolean) =>
+      http.post<Rule>(`/api/rules/${part(rule.id)}/enabled`, { enabled, version: rule.version }),
+    remove: (id: string) => http.del(`/api/rules/${part(id)}`),
+    undo: (id: string) => http.post<Rule>(`/api/rules/${part(id)}/undo`),
+    versions: (id: string) => http.get<{ versions: RuleVersion[] }>(`/api/rules/${part(id)}/versions`).then((r) => r.versions),
+    restore: (id: string, version: number) => http.post<Rule>(`/api/rules/${part(id)}/restore`, { version }),
   },
   health: () => http.get<Health>('/api/health'),
   demo: {

@@ -267,6 +267,64 @@ export interface CameraHealth {
   restarts: number;
   last_frame_at: string | null;
 }
+// ---- rules that operators write
+export interface Rule {
+  id: string;
+  name: string;
+  text: string;
+  enabled: boolean;
+  version: number;
+  by: string;
+  at: string;
+  deleted: boolean;
+  stopped: string;
+  on: number;
+  waiting: boolean;
+  fired_24h: number;
+  last_fired: string | null;
+}
+export interface RuleVersion {
+  version: number;
+  name: string;
+  text: string;
+  enabled: boolean;
+  what: string;
+  by: string;
+  at: string;
+}
+/** What is wrong with a rule's text; `start` and `end` count UTF-16 units, as a textarea does. */
+export interface Diagnostic {
+  code: string;
+  params: Record<string, string>;
+  message: string;
+  line: number;
+  column: number;
+  start: number;
+  end: number;
+}
+export interface RuleWords {
+  devices: { id: string; key: string; kind: string; class: string; states: string[]; points: { name: string; shape: string; unit: string }[] }[];
+  events: { code: string; fields: string[] }[];
+  schedules: string[];
+  places: string[];
+}
+export interface DryRun {
+  from: string;
+  to: string;
+  count: number;
+  intervals: { device: string | null; from: string; to: string | null; value: number | null }[];
+  traces: { device: string; point: string; unit: string; limit: number; columns: [string, number, number][] }[];
+  rows: number;
+  cut_at: string | null;
+  cut_by: string;
+}
+export interface DryRunLine {
+  progress?: number;
+  found?: DryRun;
+  diagnostics?: Diagnostic[];
+  error?: ApiErrorBody['error'];
+}
+
 export interface Health {
   since: string;
   version: string;
