@@ -499,3 +499,94 @@ impl Machine for OperatorRules {
         Some(std::mem::take(&mut self.moved))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::Snapshot;
+    use crate::site::{Compound, Site};
+    use serde_json::json;
+
+    fn compound(keys: &[&str]) -> Compound {
+        let device = |key: &&str| json!({"key": key, "kind": "sensor", "class": "temperature", "name": key, "place": "yard"});
+        let devices: Vec<_> = keys.iter().map(device).collect();
+        let places = json!([{"key": "yard", "kind": "site", "name": "Yard"}]);
+        let site: Site = serde_json::from_value(json!({"name": "Yard", "places": places, "devices": devices})).unwrap();
+        Compound::new(&site)
+    }
+
+    fn hot(key: &str) -> Definition {
+        let text = format!("when point temperature of \"{key}\" > 30 then alarm priority 1 title \"Hot\"");
+        Definition { id: RuleId::from_key(key), name: key.to_owned(), text, version: 1 }
+    }
+
+    fn heard(key: &str, degrees: f64) -> OperatorCall {
+        OperatorCall::Heard(vec![(DeviceId::from_key(key), vec![("temperature".into(), Value::Number(degrees))])])
+    }
+
+    /// The codes of what follows, with the device's key for those about a device.
+    fn said(effects: &[Effect]) -> Vec<String> {
+        let said = |effect: &Effect| match effect {
+            Effect::Emit { body, .. } => Some(body.code()),
+            Effect::Send(_) | Effect::Keep(_) => None,
+        };
+        effects.iter().filter_map(said).collect()
+    }
+
+    #[test]
+    fn a_rule_whose_device_is_gone_is_stopped_once_and_the_others_go_on() {
+        let (both, one, access) = (compound(&["a", "b"]), compound(&["b"]), Snapshot::default());
+        let now: Timestamp = "2026-05-04T12:00:00Z".parse().unwrap();
+        let cx = Context { now, wall: now, compound: &both, access: &access };
+        let mut rules = OperatorRules::default();
+        for key in ["a", "b"] {
+            rules.call(OperatorCall::Put(hot(key), BTreeMap::new()), &cx);
+            assert_eq!(said(&rules.call(heard(key, 31.0), &cx).1), ["rule.fired", "ask.raise"]);
+        }
+        let cx = Context { compound: &one, ..cx };
+        let mut rules = OperatorRules::restore(vec![hot("a"), hot("b")], rules.snapshot(), &cx).unwrap();
+        assert_eq!(said(&rules.restored(&cx)), ["rule.fired", "ask.clear", "rule.stopped", "ask.raise"]);
+        assert_eq!(said(&rules.call(heard("b", 20.0), &cx).1), ["rule.fired", "ask.clear"]);
+        let view = rules.view().unwrap();
+        assert!(view.rules[&RuleId::from_key("a")].stopped.contains("no device \"a\""), "{view:?}");
+        let mut rules = OperatorRules::restore(vec![hot("a"), hot("b")], rules.snapshot(), &cx).unwrap();
+        assert_eq!(said(&rules.restored(&cx)), [] as [&str; 0], "said once");
+    }
+
+    #[test]
+    fn a_rule_that_costs_too_much_is_stopped() {
+        let (compound, access) = (compound(&["a"]), Snapshot::default());
+        let now: Timestamp = "2026-05-04T12:00:00Z".parse().unwrap();
+        let cx = Context { now, wall: now, compound: &compound, access: &access };
+        let mut rules = OperatorRules::default();
+        rules.call(OperatorCall::Put(hot("a"), BTreeMap::new()), &cx);
+        let mut turn = 0_u32;
+        let stopped = loop {
+            turn += 1;
+            let effects = rules.call(heard("a", f64::from(turn % 20)), &cx).1;
+            if !effects.is_empty() {
+                break said(&effects);
+            }
+            assert!(turn < 200_000, "it is never stopped");
+        };
+        assert_eq!(stopped, ["rule.stopped", "ask.raise"]);
+        assert!(u64::from(turn) * 2 > MOST_WORK, "not before its budget is spent");
+    }
+
+    #[test]
+    fn a_delay_that_began_is_to_be_stored_and_a_mere_value_is_not() {
+        let (compound, access) = (compound(&["a"]), Snapshot::default());
+        let now: Timestamp = "2026-05-04T12:00:00Z".parse().unwrap();
+        let cx = Context { now, wall: now, compound: &compound, access: &access };
+        let mut rules = OperatorRules::default();
+        let slow = Definition { text: hot("a").text.replace("then", "for 1 min then"), ..hot("a") };
+        rules.call(OperatorCall::Put(slow, BTreeMap::new()), &cx);
+        rules.call(heard("a", 20.0), &cx);
+        rules.moved();
+        assert!(rules.call(heard("a", 21.0), &cx).1.is_empty());
+        assert_eq!(rules.moved(), Some(false));
+        assert!(rules.call(heard("a", 31.0), &cx).1.is_empty());
+        assert_eq!(rules.moved(), Some(true));
+        assert!(rules.wake().is_some());
+    }
+}
