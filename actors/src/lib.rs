@@ -46,8 +46,8 @@ pub use command::CommandRequest;
 pub use event::EventQuery;
 pub use gatehouse_core::command::CommandRefused;
 pub use passage::PassageQuery;
-pub use rule::{DryRunError, RuleInput};
 pub use people::{CredentialInput, FaceInput, Gallery, GalleryFace, PersonInput};
+pub use rule::{DryRunError, RuleInput};
 pub use workorder::WorkOrderInput;
 
 /// What pages are shown: field names are the wire's.

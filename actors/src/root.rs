@@ -594,7 +594,10 @@ impl System {
             .devices
             .values()
             .map(|spec| (Name::Device(spec.id), spec.key.to_string()))
-            .chain([Name::LifeSafety, Name::Rule, Name::Operator, Name::Alarm, Name::WorkOrder].map(|name| (name, name.to_string())))
+            .chain(
+                [Name::LifeSafety, Name::Rule, Name::Operator, Name::Alarm, Name::WorkOrder]
+                    .map(|name| (name, name.to_string())),
+            )
             .map(|(name, shown)| (name.to_string(), (shown, name)))
             .collect();
         let mut actors: Vec<_> = health

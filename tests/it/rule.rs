@@ -31,10 +31,11 @@ async fn waiting(site: &mut Compound, rule: &RuleView, is: bool) {
 /// When a rule came on and went off, as the log has it.
 async fn firings(site: &Compound, rule: RuleId) -> Vec<(bool, Timestamp)> {
     site.settle().await;
-    let bodies: Vec<serde_json::Value> = sqlx::query_scalar("select body from event_log where code = 'rule.fired' order by seq")
-        .fetch_all(&site.pool)
-        .await
-        .unwrap();
+    let bodies: Vec<serde_json::Value> =
+        sqlx::query_scalar("select body from event_log where code = 'rule.fired' order by seq")
+            .fetch_all(&site.pool)
+            .await
+            .unwrap();
     let of = |body: &serde_json::Value| (body["active"] == true, body["since"].as_str().unwrap().parse().unwrap());
     bodies.iter().filter(|body| body["rule"] == rule.to_string()).map(of).collect()
 }
@@ -64,7 +65,10 @@ async fn a_rule_comes_on_after_its_delay_and_its_dry_run_says_the_same() {
     waiting(&mut site, &hot, true).await;
     site.advance(60);
     let alarm = site.alarm("temp-1", AlarmKind::Rule, |alarm| alarm.active).await;
-    assert_eq!((alarm.priority, alarm.title["title"].as_str(), alarm.title["value"].as_str()), (2, "Lobby too warm", "31"));
+    assert_eq!(
+        (alarm.priority, alarm.title["title"].as_str(), alarm.title["value"].as_str()),
+        (2, "Lobby too warm", "31")
+    );
     site.advance(30);
     warm(&site, 29.5).await;
     site.advance(10);
@@ -118,7 +122,8 @@ async fn a_power_cut_in_the_middle_of_a_delay_loses_no_deadline_and_fires_once()
 async fn switching_a_rule_off_clears_its_alarm_and_an_old_version_changes_nothing() {
     let mut site = Compound::start().await;
     warm(&site, 31.0).await;
-    site.until("the board knows", |system| system.device(id("temp-1")).filter(|it| !it.points.is_empty()).map(|_| ())).await;
+    site.until("the board knows", |system| system.device(id("temp-1")).filter(|it| !it.points.is_empty()).map(|_| ()))
+        .await;
     let text = HOT.replace(" for 60 s off after 30 s", "");
     let hot = site.system.rule_create(rule("Warm lobby", &text), "chen").await.unwrap();
     site.alarm("temp-1", AlarmKind::Rule, |alarm| alarm.active).await;
@@ -142,7 +147,14 @@ async fn switching_a_rule_off_clears_its_alarm_and_an_old_version_changes_nothin
     assert!(!site.system.rule_undelete(hot.id, "chen").await.unwrap().enabled);
     let versions = site.system.rule_versions(hot.id).await.unwrap();
     let said: Vec<_> = versions.iter().rev().map(|it| (it.what.as_str(), it.by.as_str())).collect();
-    let expect = [("created", "chen"), ("disabled", "chen"), ("changed", "wu"), ("restored", "chen"), ("deleted", "chen"), ("undeleted", "chen")];
+    let expect = [
+        ("created", "chen"),
+        ("disabled", "chen"),
+        ("changed", "wu"),
+        ("restored", "chen"),
+        ("deleted", "chen"),
+        ("undeleted", "chen"),
+    ];
     assert_eq!(said, expect);
 }
 
@@ -161,12 +173,15 @@ async fn a_rule_that_raises_too_often_is_stopped_and_the_others_go_on() {
         .await;
         if turn < 60 {
             warm(&site, 20.0).await;
-            site.until("off", |system| system.rule_state(nervous.id).filter(|state| state.on.is_empty()).map(|_| ())).await;
+            site.until("off", |system| system.rule_state(nervous.id).filter(|state| state.on.is_empty()).map(|_| ()))
+                .await;
         }
     }
-    let stopped = site.until("stopped", |system| system.rule_state(nervous.id).filter(|it| !it.stopped.is_empty())).await;
+    let stopped =
+        site.until("stopped", |system| system.rule_state(nervous.id).filter(|it| !it.stopped.is_empty())).await;
     assert!(stopped.stopped.contains("raises too often"), "{}", stopped.stopped);
-    site.until("its alarm", |system| system.open_alarms().into_iter().find(|it| it.kind == AlarmKind::RuleStopped)).await;
+    site.until("its alarm", |system| system.open_alarms().into_iter().find(|it| it.kind == AlarmKind::RuleStopped))
+        .await;
     assert_eq!(site.count("select count(*) from event_log where code = 'rule.stopped'").await, 1);
     for n in 0..3 {
         site.card("door-1", "9999", n).await;

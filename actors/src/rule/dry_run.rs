@@ -170,7 +170,13 @@ impl Run {
             let columns = |all: BTreeMap<i64, (f64, f64)>| {
                 all.into_iter().map(|(column, (low, high))| (begins(column), low, high)).collect()
             };
-            let trace = |(device, all)| Trace { device, point: point.clone(), unit: unit.clone(), limit, columns: columns(all) };
+            let trace = |(device, all)| Trace {
+                device,
+                point: point.clone(),
+                unit: unit.clone(),
+                limit,
+                columns: columns(all),
+            };
             self.found.traces = self.columns.into_iter().map(trace).collect();
         }
         self.found
@@ -213,7 +219,9 @@ impl System {
             loop {
                 let readings = match devices.is_empty() {
                     true => vec![],
-                    false => store::readings(self.pool(), &devices, points, (since, next), PAGE).await.map_err(Error::from)?,
+                    false => store::readings(self.pool(), &devices, points, (since, next), PAGE)
+                        .await
+                        .map_err(Error::from)?,
                 };
                 // A full page ends before its last moment, which the next begins with: no moment is read in halves.
                 let until = match readings.last() {

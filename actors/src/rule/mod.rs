@@ -307,7 +307,8 @@ impl System {
     /// Takes a deletion back.
     pub async fn rule_undelete(&self, id: RuleId, by: &str) -> Result<RuleView, Error> {
         let _one = self.feed().changing.lock().await;
-        let row = store::get(self.pool(), id).await?.filter(|row| row.deleted).ok_or(Error::NotFound { what: "rule" })?;
+        let row =
+            store::get(self.pool(), id).await?.filter(|row| row.deleted).ok_or(Error::NotFound { what: "rule" })?;
         let row = RuleRow { deleted: false, version: row.version + 1, by: by.to_owned(), at: self.now(), ..row };
         self.change(row, "undeleted", by).await?;
         self.rule(id).await
@@ -326,7 +327,8 @@ impl System {
 
     /// The next version of a rule.
     async fn next(&self, id: RuleId, seen: Option<i32>, by: &str) -> Result<RuleRow, Error> {
-        let row = store::get(self.pool(), id).await?.filter(|row| !row.deleted).ok_or(Error::NotFound { what: "rule" })?;
+        let row =
+            store::get(self.pool(), id).await?.filter(|row| !row.deleted).ok_or(Error::NotFound { what: "rule" })?;
         if seen.is_some_and(|seen| seen != row.version) {
             return Err(conflict());
         }

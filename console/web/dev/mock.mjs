@@ -191,10 +191,15 @@ function health() {
   };
 }
 
+const rules = [
+  { id: id(), name: 'Pump pressure at night', text: 'when point powr of "meter-1" > 3 kW deadband 1\nfor 5 min\nthen alarm priority 2 title "Pump"', enabled: true, version: 3, by: 'chen', at: ago(8000), deleted: false, stopped: '', on: 1, waiting: false, fired_24h: 4, last_fired: ago(300) },
+  { id: id(), name: '走廊温度', text: 'when no report from "meter-1" for 10 min\nthen alarm priority 3 title "仪表"', enabled: false, version: 1, by: 'admin', at: ago(90000), deleted: false, stopped: '', on: 0, waiting: false, fired_24h: 0, last_fired: null },
+];
+
 // ---- HTTP
 const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };
 const CSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; connect-src 'self'; worker-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
-const session = () => ({ user: { id: users[0].id, name: 'admin', role: 'admin' }, site: { name: 'Cedar Court', name_zh: '雪松苑', zone: 'Asia/Shanghai', demo: true }, permissions: ['device.read', 'device.command', 'video.read', 'alarm.read', 'alarm.handle', 'access.read', 'access.decide', 'people.read', 'people.write', 'work_order.read', 'work_order.write', 'health.read', 'demo.play', 'user.manage', 'audit.read'], version: '0.1.0', epoch: EPOCH });
+const session = () => ({ user: { id: users[0].id, name: 'admin', role: 'admin' }, site: { name: 'Cedar Court', name_zh: '雪松苑', zone: 'Asia/Shanghai', demo: true }, permissions: ['device.read', 'device.command', 'video.read', 'alarm.read', 'alarm.handle', 'access.read', 'access.decide', 'people.read', 'people.write', 'work_order.read', 'work_order.write', 'rule.read', 'rule.write', 'health.read', 'demo.play', 'user.manage', 'audit.read'], version: '0.1.0', epoch: EPOCH });
 const fail = (status, code, message = code) => ({ status, body: { error: { code, message } } });
 const picture = (text, sub = '') => `<svg xmlns="http://www.w3.org/2000/svg" width="640" height="360"><defs><linearGradient id="g" x2="0" y2="1"><stop stop-color="#48525c"/><stop offset="1" stop-color="#1d2329"/></linearGradient></defs><rect width="640" height="360" fill="url(#g)"/><path d="M0 300L220 150h200l220 150z" fill="#2d343b"/><rect x="200" y="150" width="240" height="110" rx="22" fill="#11161b"/><rect x="255" y="210" width="130" height="36" rx="4" fill="#1d4fa3" stroke="#fff"/><text x="320" y="235" fill="#fff" font-family="sans-serif" font-size="20" text-anchor="middle">${text}</text><text x="14" y="26" fill="#dfe5ea" font-family="monospace" font-size="15">${sub || now().slice(0, 19)}</text></svg>`;
 const csv = (rows) => rows.map((r) => Object.values(r).map((v) => JSON.stringify(v ?? '')).join(',')).join('\n');
@@ -209,6 +214,18 @@ function route(method, path, q, body) {
     case 'GET session': return session();
     case 'DELETE session': return { status: 204 };
     case 'POST session': return body.old === PASSWORD ? { status: 204 } : fail(403, 'bad_credentials');
+    case 'GET rules': {
+      if (key === 'words') return { devices: devices.map((d) => ({ id: d.id, key: d.key, kind: d.kind, class: d.class, states: ['normal'], points: Object.entries(d.points).map(([name, p]) => ({ name, shape: typeof p.value === 'number' ? 'number' : 'word', unit: p.unit })) })), events: [{ code: 'access.denied', fields: ['reason', 'via'] }], schedules: ['night'], places: places.map((p) => p.key) };
+      if (verb === 'versions') return { versions: rules.filter((r) => r.id === key).map((r) => ({ ...r, what: 'created' })) };
+      return { rules };
+    }
+    case 'POST rules': {
+      if (key === 'check') {
+        const at = (body.text ?? '').indexOf('powr');
+        return { diagnostics: at < 0 ? [] : [{ code: 'unknown_point', params: { name: 'powr', near: 'power', known: 'power, total' }, message: 'no point "powr" there', line: 1, column: at + 1, start: at, end: at + 4 }] };
+      }
+      return fail(404, 'not_found');
+    }
     case 'GET places': return { places };
     case 'GET devices': return { seq: topics.devices.seq, devices };
     case 'POST devices': {

@@ -302,7 +302,10 @@ pub(super) fn text(kind: AlarmKind) -> Text {
                 "A rule cost too much, raised too often, or names a device that is gone.",
                 "规则开销过大、报警过于频繁，或引用了已不存在的设备。",
             ),
-            ("What the rule watches is not watched; other rules go on.", "该规则监视的情况不再受监视，其他规则照常运行。"),
+            (
+                "What the rule watches is not watched; other rules go on.",
+                "该规则监视的情况不再受监视，其他规则照常运行。",
+            ),
             &[
                 ("Read the reason on the Rules page.", "在规则页面查看停用原因。"),
                 ("Mend the rule and save it: it starts again.", "修改并保存规则，规则将重新运行。"),

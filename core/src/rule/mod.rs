@@ -5,8 +5,8 @@
 
 mod access_denied;
 mod device_alarm;
-mod face_door;
 pub mod expr;
+mod face_door;
 mod failed_command;
 mod fire_alarm;
 mod fire_release;

@@ -232,7 +232,9 @@ impl OperatorRules {
                 for (device, known) in known {
                     let mut turns = judge.take(&Input::State(*device, &known.state), cx.now);
                     let named = watched.get(device);
-                    for (point, value) in known.points.iter().filter(|(point, _)| named.is_some_and(|it| it.contains(point))) {
+                    for (point, value) in
+                        known.points.iter().filter(|(point, _)| named.is_some_and(|it| it.contains(point)))
+                    {
                         // What was known before is no report: silence is not broken by it.
                         turns.extend(judge.take(&Input::Value(*device, point, value), cx.now));
                     }
@@ -508,7 +510,8 @@ mod tests {
     use serde_json::json;
 
     fn compound(keys: &[&str]) -> Compound {
-        let device = |key: &&str| json!({"key": key, "kind": "sensor", "class": "temperature", "name": key, "place": "yard"});
+        let device =
+            |key: &&str| json!({"key": key, "kind": "sensor", "class": "temperature", "name": key, "place": "yard"});
         let devices: Vec<_> = keys.iter().map(device).collect();
         let places = json!([{"key": "yard", "kind": "site", "name": "Yard"}]);
         let site: Site = serde_json::from_value(json!({"name": "Yard", "places": places, "devices": devices})).unwrap();

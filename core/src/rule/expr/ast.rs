@@ -80,7 +80,9 @@ impl Cmp {
 
     /// The comparison of a sign.
     pub fn of_sign(sign: &str) -> Option<Self> {
-        [Cmp::More, Cmp::AtLeast, Cmp::Less, Cmp::AtMost, Cmp::Is, Cmp::IsNot].into_iter().find(|cmp| cmp.sign() == sign)
+        [Cmp::More, Cmp::AtLeast, Cmp::Less, Cmp::AtMost, Cmp::Is, Cmp::IsNot]
+            .into_iter()
+            .find(|cmp| cmp.sign() == sign)
     }
 }
 

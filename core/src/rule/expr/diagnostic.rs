@@ -118,7 +118,8 @@ impl Diagnostic {
 fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let written = written.to_lowercase();
     let most = (written.chars().count() / 3).clamp(1, 4);
-    let part = |word: &str| written.len() >= 4 && (word.contains(&written) || written.contains(word) && word.len() >= 4);
+    let part =
+        |word: &str| written.len() >= 4 && (word.contains(&written) || written.contains(word) && word.len() >= 4);
     known
         .into_iter()
         .filter_map(|word| {

@@ -225,9 +225,11 @@ impl Judge {
                 };
                 let before = memory.clone();
                 match (term, input, &mut *memory) {
-                    (PlanTerm::Point { of, point, test, .. }, Input::Value(device, name, value), Memory::Truth(truth, number))
-                        if point == name && is(of, *device) =>
-                    {
+                    (
+                        PlanTerm::Point { of, point, test, .. },
+                        Input::Value(device, name, value),
+                        Memory::Truth(truth, number),
+                    ) if point == name && is(of, *device) => {
                         *truth = holds(test, value, *truth == Some(true)).or(*truth);
                         *number = value.as_number().or(*number);
                     }
@@ -356,11 +358,7 @@ impl Judge {
             _ => None,
         });
         let hours = plan.during.as_ref().and_then(|hours| hours.schedule.next_change(now, &hours.zone));
-        let next = terms
-            .filter(|at| *at > now)
-            .chain(hours)
-            .chain(subject.pending.map(|pending| pending.due))
-            .min();
+        let next = terms.filter(|at| *at > now).chain(hours).chain(subject.pending.map(|pending| pending.due)).min();
         if let Some(before) = std::mem::replace(&mut subject.due, next) {
             self.due.remove(&(before, nth));
         }

@@ -56,8 +56,8 @@ pub fn quoted(text: &str) -> String {
 /// Words with a meaning of their own: what is called like one is written in quotes.
 pub const KEYWORDS: [&str; 36] = [
     "for", "each", "where", "when", "and", "or", "not", "off", "after", "during", "schedule", "then", "point", "of",
-    "deadband", "state", "count", "at", "place", "in", "no", "report", "from", "to", "on", "alarm", "priority", "title",
-    "command", "set", "true", "false", "key", "class", "device", "is",
+    "deadband", "state", "count", "at", "place", "in", "no", "report", "from", "to", "on", "alarm", "priority",
+    "title", "command", "set", "true", "false", "key", "class", "device", "is",
 ];
 
 /// A name: bare where the lexer reads it back as one word, else in quotes.
@@ -102,7 +102,8 @@ pub fn lex(text: &str) -> Result<Vec<At<Token>>, Wrong> {
             tokens.push(At { node: Token::Sign(sign), span: span(sign.len()) });
             at += sign.len();
         } else {
-            let wrong = Wrong::new(span(c.len_utf8()), "stray_sign", format!("{c:?} has no meaning here: leave it out"));
+            let wrong =
+                Wrong::new(span(c.len_utf8()), "stray_sign", format!("{c:?} has no meaning here: leave it out"));
             return Err(wrong.with("sign", c));
         }
     }

@@ -210,7 +210,8 @@ impl Parser {
 
     fn selection(&mut self) -> Parsed<Selection> {
         let span = self.span();
-        let kind = if self.take("device") { At { node: "device".into(), span } } else { self.name("a kind of device")? };
+        let kind =
+            if self.take("device") { At { node: "device".into(), span } } else { self.name("a kind of device")? };
         let mut filters = Vec::new();
         if self.take("where") {
             loop {

@@ -146,7 +146,9 @@ impl Plan {
     /// Whether what happens at one device may matter to the judgement of another.
     pub fn looks_around(&self) -> bool {
         self.terms.iter().any(|term| match term {
-            PlanTerm::Point { of, .. } | PlanTerm::State { of, .. } | PlanTerm::Silent { of, .. } => *of != Target::Subject,
+            PlanTerm::Point { of, .. } | PlanTerm::State { of, .. } | PlanTerm::Silent { of, .. } => {
+                *of != Target::Subject
+            }
             PlanTerm::Count { scope, .. } => *scope != Scope::Subject,
         })
     }
@@ -271,7 +273,9 @@ impl Checker<'_> {
         if chosen.len() > MOST_SUBJECTS {
             let message =
                 format!("{} devices fit, one rule is judged for at most {MOST_SUBJECTS}: narrow it", chosen.len());
-            self.complain(Wrong::new(span, "too_many_devices", message).with("n", chosen.len()).with("most", MOST_SUBJECTS));
+            self.complain(
+                Wrong::new(span, "too_many_devices", message).with("n", chosen.len()).with("most", MOST_SUBJECTS),
+            );
         }
         chosen.into_iter().take(MOST_SUBJECTS).map(|spec| spec.id).collect()
     }
@@ -302,7 +306,9 @@ impl Checker<'_> {
         loop {
             let more: Vec<PlaceId> = places
                 .iter()
-                .filter(|place| place.parent.is_some_and(|parent| within.contains(&parent)) && !within.contains(&place.id))
+                .filter(|place| {
+                    place.parent.is_some_and(|parent| within.contains(&parent)) && !within.contains(&place.id)
+                })
                 .map(|place| place.id)
                 .collect();
             if more.is_empty() {
@@ -446,7 +452,8 @@ impl Checker<'_> {
         }
         let silent = specs.iter().any(|spec| !self.scene.points.contains_key(&spec.id));
         let all: BTreeMap<&str, Shape> = specs.iter().flat_map(|spec| known(self.scene.points, spec)).collect();
-        let shapes: BTreeSet<Shape> = specs.iter().filter_map(|spec| known(self.scene.points, spec).get(name).copied()).collect();
+        let shapes: BTreeSet<Shape> =
+            specs.iter().filter_map(|spec| known(self.scene.points, spec).get(name).copied()).collect();
         let unit = specs.first().map(|spec| spec.unit(name).to_owned()).unwrap_or_default();
         let other = specs.iter().map(|spec| spec.unit(name)).find(|other| *other != unit).map(str::to_owned);
         if shapes.is_empty() && !silent {
@@ -494,7 +501,9 @@ impl Checker<'_> {
                     Cmp::IsNot => false,
                     Cmp::More | Cmp::AtLeast | Cmp::Less | Cmp::AtMost => {
                         let message = format!("{} compares numbers: a {} is = or !=", cmp.sign(), written.word());
-                        self.complain(Wrong::new(point.span.with(to.span), "wrong_sign", message).with("sign", cmp.sign()));
+                        self.complain(
+                            Wrong::new(point.span.with(to.span), "wrong_sign", message).with("sign", cmp.sign()),
+                        );
                         return None;
                     }
                 };
@@ -522,7 +531,8 @@ impl Checker<'_> {
         if converted.is_none() {
             let its = if unit.is_empty() { "has no unit".to_owned() } else { format!("is measured in {unit}") };
             let message = format!("{name} {its}, this is in {said}: write it in its own unit");
-            let wrong = Wrong::new(span, "wrong_unit", message).with("name", name).with("unit", unit).with("said", said);
+            let wrong =
+                Wrong::new(span, "wrong_unit", message).with("name", name).with("unit", unit).with("said", said);
             self.complain(wrong.near(said, unit::all().filter(|known| unit::convert(1.0, known, unit).is_some())));
         }
         converted
@@ -535,7 +545,8 @@ impl Checker<'_> {
             During::Schedule(key) => match schedules.get(&key.node) {
                 Some(schedule) => Some(Hours { schedule: schedule.clone(), zone }),
                 None => {
-                    let wrong = Wrong::new(key.span, "unknown_schedule", format!("no schedule {:?} at this site", key.node));
+                    let wrong =
+                        Wrong::new(key.span, "unknown_schedule", format!("no schedule {:?} at this site", key.node));
                     let wrong = wrong.with("name", &key.node).near(&key.node, schedules.keys().map(String::as_str));
                     self.complain(wrong);
                     None
@@ -552,14 +563,11 @@ impl Checker<'_> {
 
     fn action(&mut self, action: &At<Action>) -> Option<PlanAction> {
         match &action.node {
-            Action::Alarm { priority, title } => {
-                Some(PlanAction::Alarm { priority: *priority, title: title.clone() })
-            }
+            Action::Alarm { priority, title } => Some(PlanAction::Alarm { priority: *priority, title: title.clone() }),
             Action::Command { verb, set, at } => {
                 const MAY: [&str; 3] = ["lock", "arm", "set"];
-                const MAY_NOT: [&str; 10] = [
-                    "unlock", "release", "restore", "open", "close", "recall", "resume", "silence", "reset", "disarm",
-                ];
+                const MAY_NOT: [&str; 10] =
+                    ["unlock", "release", "restore", "open", "close", "recall", "resume", "silence", "reset", "disarm"];
                 let word = verb.node.as_str();
                 if MAY_NOT.contains(&word) {
                     let message = "a rule never opens, releases, moves or silences anything: it may lock, arm or set";
@@ -579,7 +587,9 @@ impl Checker<'_> {
                     }
                     _ => {
                         let message = format!("{word:?} is no command of a rule: it may lock, arm or set");
-                        self.complain(Wrong::new(verb.span, "unknown_verb", message).with("name", word).near(word, MAY));
+                        self.complain(
+                            Wrong::new(verb.span, "unknown_verb", message).with("name", word).near(word, MAY),
+                        );
                         return None;
                     }
                 };
@@ -591,7 +601,8 @@ impl Checker<'_> {
                     }
                     other => spec.kind.verbs(spec).contains(&other.word()),
                 };
-                let cannot = self.specs(at).into_iter().find(|spec| !knows(spec)).map(|spec| (spec.key.to_string(), spec.kind));
+                let cannot =
+                    self.specs(at).into_iter().find(|spec| !knows(spec)).map(|spec| (spec.key.to_string(), spec.kind));
                 if let Some((key, kind)) = cannot {
                     let message = format!("{key} is a {}: a rule cannot {word} it", kind.word());
                     let wrong = Wrong::new(verb.span, "cannot_do", message).with("name", word).with("device", key);

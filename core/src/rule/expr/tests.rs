@@ -90,14 +90,22 @@ fn and_or_not_take_what_is_unknown_for_neither() {
     let rule = "when not point mode of \"pump\" = \"auto\" and (point pressure of \"pump\" < 2 bar or point flow of \"pump\" > 12)
 then alarm priority 3 title \"Pump\"";
     assert_eq!(turns(rule, "pump", &[(1, "pressure", n(0.1))], 9), [], "the mode is not known");
-    let story = [(1, "pressure", n(0.1)), (2, "mode", Value::Text("hand".into())), (3, "pressure", n(0.3)), (4, "flow", n(13.0))];
+    let story = [
+        (1, "pressure", n(0.1)),
+        (2, "mode", Value::Text("hand".into())),
+        (3, "pressure", n(0.3)),
+        (4, "flow", n(13.0)),
+    ];
     assert_eq!(turns(rule, "pump", &story, 9), [(2, true), (3, false), (4, true)], "2 bar are 0.2 MPa");
 }
 
 #[test]
 fn silence_and_its_end_are_told() {
     let rule = "when no report from \"pump\" for 10 min then alarm priority 3 title \"Silent\"";
-    assert_eq!(turns(rule, "pump", &[(100, "flow", n(1.0)), (900, "flow", n(1.0))], 2_000), [(700, true), (900, false), (1_500, true)]);
+    assert_eq!(
+        turns(rule, "pump", &[(100, "flow", n(1.0)), (900, "flow", n(1.0))], 2_000),
+        [(700, true), (900, false), (1_500, true)]
+    );
 }
 
 #[test]
@@ -108,7 +116,9 @@ fn a_count_is_over_when_its_window_has_passed() {
     let rule = "when count(access.denied where via = \"card\" at \"door-1\") >= 3 in 60 s then alarm priority 2 title \"Denied\"";
     let mut judge = Judge::new(Arc::new(compiled(rule).unwrap()), at(0));
     let mut turns = Vec::new();
-    for (seq, (second, via)) in [(0, Via::Card), (10, Via::Face), (20, Via::Card), (30, Via::Card)].into_iter().enumerate() {
+    for (seq, (second, via)) in
+        [(0, Via::Card), (10, Via::Face), (20, Via::Card), (30, Via::Card)].into_iter().enumerate()
+    {
         let body = Body::Denied { person: None, name: String::new(), via, reason: DenyReason::Unauthorized };
         let event = Event {
             id: EventId::from_key(&seq.to_string()),
@@ -131,7 +141,8 @@ fn a_count_is_over_when_its_window_has_passed() {
 #[test]
 fn hours_open_and_close_it_by_themselves() {
     // 2026-05-04 is a Monday; the site's zone is UTC here; it is noon at 0.
-    let rule = "when point flow of \"pump\" > 12 during schedule \"night\" then alarm priority 4 title \"Flow at night\"";
+    let rule =
+        "when point flow of \"pump\" > 12 during schedule \"night\" then alarm priority 4 title \"Flow at night\"";
     assert_eq!(turns(rule, "pump", &[(0, "flow", n(13.0))], 90_000), [(36_000, true), (64_800, false)]);
     let rule = rule.replace("schedule \"night\"", "13:00 to 14:00 on mon");
     assert_eq!(turns(&rule, "pump", &[(0, "flow", n(13.0))], 90_000), [(3_600, true), (7_200, false)]);
@@ -188,7 +199,10 @@ fn what_is_wrong_names_its_place() {
     wrong(&format!("when state of \"door-1\" = \"helt_open\" {then}"), &[("unknown_state", "\"helt_open\"")]);
     wrong(&format!("when count(access.denyed) >= 3 in 60 s {then}"), &[("unknown_event", "access.denyed")]);
     wrong(&format!("when count(access.denied where reson = \"x\") >= 3 in 60 s {then}"), &[("unknown_field", "reson")]);
-    wrong(&format!("when no report from \"pump\" for 1 min during schedule \"nacht\" {then}"), &[("unknown_schedule", "\"nacht\"")]);
+    wrong(
+        &format!("when no report from \"pump\" for 1 min during schedule \"nacht\" {then}"),
+        &[("unknown_schedule", "\"nacht\"")],
+    );
     wrong(&format!("when point flow > 1 {then}"), &[("which_device", "flow")]);
     wrong(&format!("for each lamp when point flow > 1 {then}"), &[("unknown_kind", "lamp")]);
     wrong("when no report from \"pump\" for 1 min then command unlock at \"door-1\"", &[("never_opens", "unlock")]);
@@ -197,7 +211,10 @@ fn what_is_wrong_names_its_place() {
     wrong("when point flow of \"pump\" > 1", &[("wanted", "")]);
     let found = compiled("when point\n  temprature of \"temp-1\" > 30 then alarm priority 2 title \"x\"").unwrap_err();
     assert_eq!((found[0].line, found[0].column), (2, 3));
-    assert_eq!(found[0].message, "no point \"temprature\" there: it has tamper, temperature: did you mean temperature?");
+    assert_eq!(
+        found[0].message,
+        "no point \"temprature\" there: it has tamper, temperature: did you mean temperature?"
+    );
 }
 
 fn name() -> impl Strategy<Value = At<String>> {
@@ -220,7 +237,14 @@ fn literal() -> impl Strategy<Value = Literal> {
 
 fn term() -> impl Strategy<Value = Term> {
     let ms = || 1..100_000_000_i64;
-    let cmp = prop_oneof![Just(Cmp::More), Just(Cmp::AtLeast), Just(Cmp::Less), Just(Cmp::AtMost), Just(Cmp::Is), Just(Cmp::IsNot)];
+    let cmp = prop_oneof![
+        Just(Cmp::More),
+        Just(Cmp::AtLeast),
+        Just(Cmp::Less),
+        Just(Cmp::AtMost),
+        Just(Cmp::Is),
+        Just(Cmp::IsNot)
+    ];
     prop_oneof![
         (name(), proptest::option::of(name()), cmp, literal(), proptest::option::of(0.0..9.0_f64)).prop_map(
             |(point, of, cmp, to, band)| Term::Point {
@@ -232,7 +256,13 @@ fn term() -> impl Strategy<Value = Term> {
             }
         ),
         (proptest::option::of(name()), any::<bool>(), name()).prop_map(|(of, is, word)| Term::State { of, is, word }),
-        (name(), proptest::option::of((name(), literal().prop_map(spot))), proptest::option::of(name()), 1..1_000_u32, ms())
+        (
+            name(),
+            proptest::option::of((name(), literal().prop_map(spot))),
+            proptest::option::of(name()),
+            1..1_000_u32,
+            ms()
+        )
             .prop_map(|(event, filter, place, n, within)| Term::Count {
                 event,
                 filter,
@@ -261,14 +291,14 @@ fn rule() -> impl Strategy<Value = RuleAst> {
         (0..=1_440_u16, 0..=1_440_u16, proptest::sample::subsequence(vec![Day::Mon, Day::Wed, Day::Sun], 0..3))
             .prop_map(|(from, to, days)| Some(During::Hours { from, to, days })),
     ];
-    let each = proptest::option::of(name().prop_filter("device is a word of its own", |kind| kind.node != "device")).prop_map(|kind| {
-        let filter = Filter { field: spot("class".into()), any: vec![spot("a b".into()), spot("c".into())] };
-        kind.map(|kind| Selection { kind, filters: vec![filter] })
-    });
+    let each = proptest::option::of(name().prop_filter("device is a word of its own", |kind| kind.node != "device"))
+        .prop_map(|kind| {
+            let filter = Filter { field: spot("class".into()), any: vec![spot("a b".into()), spot("c".into())] };
+            kind.map(|kind| Selection { kind, filters: vec![filter] })
+        });
     let alarm = (1..=4_u8, "[a-z\"\\\\]{1,9}").prop_map(|(priority, title)| spot(Action::Alarm { priority, title }));
-    (each, cond(), 0..9_000_000_i64, 0..9_000_000_i64, during, proptest::collection::vec(alarm, 1..3)).prop_map(
-        |(each, when, on_ms, off_ms, during, actions)| RuleAst { each, when, on_ms, off_ms, during, actions },
-    )
+    (each, cond(), 0..9_000_000_i64, 0..9_000_000_i64, during, proptest::collection::vec(alarm, 1..3))
+        .prop_map(|(each, when, on_ms, off_ms, during, actions)| RuleAst { each, when, on_ms, off_ms, during, actions })
 }
 
 proptest! {
