@@ -48,7 +48,7 @@ impl Feed {
         }
         if !self.poked.swap(true, Ordering::AcqRel) {
             let machine = self.operator();
-            if !machine.is_some_and(|machine| machine.cast(Message::Poke).is_ok()) {
+            if machine.is_none_or(|machine| machine.cast(Message::Poke).is_err()) {
                 self.poked.store(false, Ordering::Release);
             }
         }

@@ -101,7 +101,7 @@ impl Schedule {
             let hours = i8::try_from(minutes / 60 % 24).ok()?;
             let date = if minutes >= 1_440 { date.tomorrow().ok()? } else { date };
             let at = date.at(hours, i8::try_from(minutes % 60).ok()?, 0, 0);
-            Some(zone.to_ambiguous_timestamp(at).compatible().ok()?)
+            zone.to_ambiguous_timestamp(at).compatible().ok()
         };
         days.flat_map(|date| {
             let windows = self.windows.iter().filter(move |(days, _, _)| days.contains(&date.weekday().into()));

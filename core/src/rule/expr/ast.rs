@@ -42,6 +42,7 @@ pub struct Filter {
 
 /// A condition.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "a rule has at most 16 terms")]
 pub enum Cond {
     /// One of them.
     Any(Vec<Cond>),

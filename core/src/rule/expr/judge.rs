@@ -432,15 +432,20 @@ fn decide(node: &Node, truths: &[Option<bool>]) -> Option<bool> {
     match node {
         Node::Term(nth) => truths.get(*nth).copied().flatten(),
         Node::Not(node) => decide(node, truths).map(|is| !is),
-        Node::All(all) => all.iter().map(|node| decide(node, truths)).fold(Some(true), |sum, is| match (sum, is) {
-            (Some(false), _) | (_, Some(false)) => Some(false),
-            (Some(true), Some(true)) => Some(true),
-            (None, _) | (_, None) => None,
-        }),
-        Node::Any(all) => all.iter().map(|node| decide(node, truths)).fold(Some(false), |sum, is| match (sum, is) {
-            (Some(true), _) | (_, Some(true)) => Some(true),
-            (Some(false), Some(false)) => Some(false),
-            (None, _) | (_, None) => None,
-        }),
+        Node::All(all) => settled(all, truths, false),
+        Node::Any(all) => settled(all, truths, true),
     }
+}
+
+/// What one truth among several settles for all; without it, the other one when all are known.
+fn settled(all: &[Node], truths: &[Option<bool>], by: bool) -> Option<bool> {
+    let mut unknown = false;
+    for node in all {
+        match decide(node, truths) {
+            Some(is) if is == by => return Some(by),
+            Some(_) => {}
+            None => unknown = true,
+        }
+    }
+    (!unknown).then_some(!by)
 }
