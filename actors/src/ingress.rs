@@ -136,7 +136,11 @@ impl Ingress {
     pub(crate) fn remember(&self, said: Vec<(DeviceId, String, Timestamp)>) {
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         for (device, number, at) in said {
-            heard.entry(device).or_default().numbers.push_back((number, at));
+            let numbers = &mut heard.entry(device).or_default().numbers;
+            numbers.push_back((number, at));
+            if numbers.len() > REMEMBERED {
+                numbers.pop_front();
+            }
         }
     }
 
@@ -156,7 +160,7 @@ impl Ingress {
         let compound = self.shared.compound();
         let Some(spec) = compound.device(device) else { return Err(self.refuse(Refused::UnknownDevice(device))) };
         let journal = &self.shared.journal;
-        if journal.depth() >= LIMIT || self.shared.addresses.depth(Name::Device(device)) >= DEVICE_LIMIT {
+        if journal.depth() >= LIMIT || self.mailboxes_full(device) {
             return Err(self.refuse(Refused::Full));
         }
         let now = self.shared.clock.now();
@@ -180,6 +184,13 @@ impl Ingress {
         let receipt = journal.submit(Entry { events: vec![event], ..Entry::default() });
         self.counters.taken.fetch_add(1, Ordering::Relaxed);
         self.committed(receipt).await
+    }
+
+    /// Whether a mailbox on the way of an event holds as much as it may: nothing is cast into it then.
+    fn mailboxes_full(&self, device: DeviceId) -> bool {
+        let depth = |name| self.shared.addresses.depth(name);
+        let office = [Name::LifeSafety, Name::Rule, Name::Alarm, Name::WorkOrder];
+        depth(Name::Device(device)) >= DEVICE_LIMIT || office.into_iter().any(|name| depth(name) >= LIMIT)
     }
 
     async fn committed(&self, receipt: crate::journal::Receipt) -> Result<(), Refused> {

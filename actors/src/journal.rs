@@ -15,6 +15,7 @@ use crate::bus::{Bus, Change};
 use crate::clock::Clock;
 use crate::command::CommandView;
 use crate::event::EventView;
+use crate::meter::{JournalFigures, Meter};
 use crate::video::{Bookmark, VideoLink};
 use crate::{access, alarm, command, event, passage, video, workorder};
 use gatehouse_core::effect::Record;
@@ -25,7 +26,7 @@ use sqlx::PgPool;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot, watch};
 use tracing::{error, warn};
 
@@ -97,6 +98,7 @@ struct Inner {
     work: Notify,
     away: watch::Sender<bool>,
     refused: AtomicU64,
+    meter: Meter,
 }
 
 /// The journal.
@@ -129,6 +131,7 @@ impl Journal {
             work: Notify::new(),
             away: watch::channel(false).0,
             refused: AtomicU64::new(0),
+            meter: Meter::default(),
         }))
     }
 
@@ -194,6 +197,23 @@ impl Journal {
     /// Entries that the database refused for good.
     pub(crate) fn refused(&self) -> u64 {
         self.0.refused.load(Ordering::Relaxed)
+    }
+
+    /// Its figures.
+    pub(crate) fn figures(&self) -> JournalFigures {
+        JournalFigures {
+            depth: self.depth(),
+            limit: LIMIT,
+            entries: self.0.meter.entries(),
+            refused: self.refused(),
+            away: self.is_away(),
+            commits: self.0.meter.commits(),
+        }
+    }
+
+    /// What it counts.
+    pub(crate) fn meter(&self) -> &Meter {
+        &self.0.meter
     }
 
     /// Takes nothing more; what is queued is still written.
@@ -282,6 +302,7 @@ impl Journal {
         if group.iter().all(|queued| queued.mark.is_none() && queued.events.is_empty() && queued.records.is_empty()) {
             return Ok(());
         }
+        let began = Instant::now();
         let mut tx = self.0.pool.begin().await?;
         let events: Vec<&Logged> = group.iter().flat_map(|queued| &queued.events).collect();
         if !events.is_empty() {
@@ -302,7 +323,9 @@ impl Journal {
         if !marks.is_empty() {
             event::store::mark(&mut tx, &marks).await?;
         }
-        tx.commit().await
+        tx.commit().await?;
+        self.0.meter.committed(group.len(), began.elapsed());
+        Ok(())
     }
 
     /// Tells the outside what is committed.
@@ -311,7 +334,10 @@ impl Journal {
         for record in queued.records {
             match record {
                 Record::Access(row) => bus.publish(Change::Access(Arc::new(AccessView::from(row)))),
-                Record::Command(row) => bus.publish(Change::Command(Arc::new(CommandView::from(&row)))),
+                Record::Command(row) => {
+                    self.0.meter.command(row.state.word());
+                    bus.publish(Change::Command(Arc::new(CommandView::from(&row))));
+                }
                 Record::Passage(row) => bus.publish(Change::Passage(Arc::new(row))),
                 Record::Alarm(row) => {
                     let view = Arc::new(AlarmView::from(&*row));

@@ -10,6 +10,7 @@ use crate::clock::Clock;
 use crate::error::{Error, StoreError};
 use crate::ingress::{Ingress, IngressHealth, Newcomer};
 use crate::journal::{Entry, Journal, NewEvent, Receipt, Surroundings};
+use crate::meter::Figures;
 use crate::shell::{Load, Message, Shared, Shell};
 use crate::store::{DatabaseHealth, MigrateError};
 use crate::supervise::{ActorHealth, Happened, Health, Order, Policy, Spawn, Supervisor, Told};
@@ -592,6 +593,16 @@ impl System {
     /// What came in, by source.
     pub fn ingress(&self) -> Vec<IngressHealth> {
         self.0.ingress.health()
+    }
+
+    /// What it counts about itself.
+    pub fn figures(&self) -> Figures {
+        let shared = &self.0.shared;
+        Figures {
+            journal: shared.journal.figures(),
+            telemetry: shared.telemetry.figures(),
+            commands: shared.journal.meter().commands(),
+        }
     }
 
     /// How the database does.

@@ -25,6 +25,16 @@ pub async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
     MIGRATOR.run(pool).await.map_err(MigrateError)
 }
 
+/// Brings an empty database to an older version: what a backup of that time fits into.
+pub async fn migrate_to(pool: &PgPool, version: i64) -> Result<(), MigrateError> {
+    MIGRATOR.run_to(version, pool).await.map_err(MigrateError)
+}
+
+/// The versions this program knows, oldest first, each with its sum.
+pub fn schema() -> Vec<(i64, Vec<u8>)> {
+    MIGRATOR.iter().map(|migration| (migration.version, migration.checksum.to_vec())).collect()
+}
+
 /// How the database does. Field names are the wire's.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[allow(missing_docs, reason = "the names say it")]

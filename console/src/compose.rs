@@ -1,12 +1,13 @@
 //! The only place that knows every crate: configuration → store → actors → adapters → vision → HTTP.
 
+use crate::api::metrics::Access;
 use crate::app::{App, Parts};
 use crate::clips;
 use crate::config::{BrokerUser, Config};
 use crate::demo::Demo;
 use crate::provision::{self, Cluster, ClusterOptions, InstanceLock, Progress, Provided, Provision};
 use crate::secrets::{self, Secrets};
-use crate::{auth, routes, site};
+use crate::{auth, backup, metrics, routes, site};
 use anyhow::{Context, bail};
 use axum_server::accept::NoDelayAcceptor;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
@@ -26,11 +27,14 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 /// Commands waiting for the broker's client; a command that finds no room fails and says so.
 const DOWNLINKS: usize = 1024;
+
+/// Observations that wait for their commit; beyond it a new one is left out and counted.
+const OBSERVATIONS: usize = 1024;
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -69,6 +73,7 @@ pub async fn start(options: Options, progress: &mut (dyn Progress + Send)) -> an
     let provision = Provision::new(&data);
     let provided = tokio::task::block_in_place(|| provision.ensure_all(progress))?;
     let lock = InstanceLock::acquire(&data)?;
+    backup::refuse_half_restored(&data)?;
     let secrets = Secrets::open(&data)?;
 
     if demo {
@@ -128,6 +133,11 @@ pub async fn start(options: Options, progress: &mut (dyn Progress + Send)) -> an
         let scheme = if tls.is_some() { "https" } else { "http" };
         demo.announce(&secrets, &format!("{scheme}://{address}"))?;
     }
+    let token = match &config.metrics.token_file {
+        Some(file) => secrets::password_file(file)?,
+        None => secrets.password("metrics-token")?,
+    };
+    let keeper = backup::Keeper::new(&data, &config, system.now());
     let app = App::new(Parts {
         system,
         pool,
@@ -138,12 +148,17 @@ pub async fn start(options: Options, progress: &mut (dyn Progress + Send)) -> an
         listen: address,
         origins: config.origins.clone(),
         data,
+        backup: keeper,
+        metrics: Access { token, loopback: config.metrics.loopback },
+        memory_mb: config.limits.memory_mb,
     });
     if let Some(recognizer) = recognizer {
         crate::gallery::enrol_demo_face(&app, &recognizer).await?;
         tokio::spawn(crate::gallery::follow(app.system().clone(), vision));
     }
     tokio::spawn(crate::api::health::publish(app.clone()));
+    tokio::spawn(metrics::budget::watch(app.clone()));
+    tokio::spawn(app.backup().clone().run(app.system().clone()));
     let (router, table) = routes::build(app.clone());
     let secure = tls.is_some();
     let server = tokio::spawn(serve(listener, router, tls, stop.clone()));
@@ -270,9 +285,15 @@ fn open_vision(
     let handle = tokio::runtime::Handle::current();
     let sink = {
         let system = system.clone();
+        let places = Arc::new(Semaphore::new(OBSERVATIONS));
         Arc::new(move |observation| {
             let system = system.clone();
+            let Ok(place) = places.clone().try_acquire_owned() else {
+                system.intake().undecodable("recognition", "too many observations wait for the store: one is left out");
+                return;
+            };
             handle.spawn(async move {
+                let _place = place;
                 if let Err(refused) = system.observe(observation).await {
                     tracing::warn!(%refused, "Observation was not taken");
                 }

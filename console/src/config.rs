@@ -2,6 +2,7 @@
 //!
 //! The site's facts (doors, cameras, people) are in the file that `site` names. Secrets are given by file, never inline.
 
+use crate::backup::files::Video;
 use serde::Deserialize;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -24,10 +25,19 @@ pub struct Config {
     pub recording: Recording,
     /// Recognition.
     pub recognition: Recognition,
+    /// Backups.
+    pub backup: Backup,
+    /// Figures for Prometheus.
+    pub metrics: Metrics,
+    /// Budgets.
+    pub limits: Limits,
     /// TLS of the console.
     pub tls: Option<Tls>,
     /// Names by which browsers may reach the console besides the listening address, e.g. `https://gate.example`.
     pub origins: Vec<String>,
+    /// The file it was read from.
+    #[serde(skip)]
+    pub file: Option<PathBuf>,
 }
 
 /// Store: the private PostgreSQL unless a URL is given.
@@ -84,6 +94,52 @@ pub struct Recognition {
     pub enabled: bool,
 }
 
+/// Backups.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Backup {
+    /// Where they lie, better on another disk [default: `backups` in the data directory].
+    pub dir: Option<PathBuf>,
+    /// One is taken so often by itself; 0: only when asked.
+    pub every_hours: u32,
+    /// So many are kept, the oldest go.
+    pub keep: u32,
+    /// Whether the secrets go along: without them face templates cannot be read.
+    pub secrets: bool,
+    /// Whether all recordings go along, and not only what alarms protect.
+    pub video: bool,
+}
+
+/// Figures for Prometheus at `/metrics`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Metrics {
+    /// File with the token that a scraper shows [default: `secrets/metrics-token` in the data directory].
+    pub token_file: Option<PathBuf>,
+    /// Whether a scraper on this machine needs no token. Not behind a proxy: through it everybody comes from this machine.
+    pub loopback: bool,
+}
+
+/// Budgets of the process.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Memory the program is meant to need at most, MB: above four fifths of it an alarm is raised.
+    pub memory_mb: u32,
+}
+
+impl Backup {
+    /// How much video goes along.
+    pub fn video(&self) -> Video {
+        if self.video { Video::All } else { Video::Protected }
+    }
+
+    /// The shelf of a data directory.
+    pub fn shelf(&self, data: &Path) -> PathBuf {
+        self.dir.clone().unwrap_or_else(|| data.join("backups"))
+    }
+}
+
 /// TLS of the console, in PEM files.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -104,8 +160,12 @@ impl Default for Config {
             broker: Broker::default(),
             recording: Recording::default(),
             recognition: Recognition::default(),
+            backup: Backup::default(),
+            metrics: Metrics::default(),
+            limits: Limits::default(),
             tls: None,
             origins: Vec::new(),
+            file: None,
         }
     }
 }
@@ -125,6 +185,18 @@ impl Default for Broker {
 impl Default for Recording {
     fn default() -> Self {
         Self { days: 7, max_gb: 20 }
+    }
+}
+
+impl Default for Backup {
+    fn default() -> Self {
+        Self { dir: None, every_hours: 0, keep: 7, secrets: true, video: false }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { memory_mb: 2048 }
     }
 }
 
@@ -175,6 +247,8 @@ impl Config {
         let mut resolve = |p: &mut PathBuf| *p = base.join(&*p);
         config.site.iter_mut().for_each(&mut resolve);
         config.data.iter_mut().for_each(&mut resolve);
+        config.backup.dir.iter_mut().for_each(&mut resolve);
+        config.metrics.token_file.iter_mut().for_each(&mut resolve);
         config.database.url_file.iter_mut().for_each(&mut resolve);
         config.broker.password_file.iter_mut().for_each(&mut resolve);
         config.broker.users.iter_mut().for_each(|user| resolve(&mut user.password_file));
@@ -183,6 +257,7 @@ impl Config {
             resolve(&mut tls.key);
         }
         config.check(path)?;
+        config.file = Some(path.to_owned());
         Ok(config)
     }
 
@@ -200,6 +275,12 @@ impl Config {
         }
         if self.recording.days == 0 || self.recording.max_gb == 0 {
             return Err(wrong("recording", "days and max_gb must be at least 1"));
+        }
+        if self.backup.keep == 0 {
+            return Err(wrong("backup.keep", "must be at least 1: the newest backup stays"));
+        }
+        if self.limits.memory_mb < 256 {
+            return Err(wrong("limits.memory_mb", "must be at least 256: the program needs that much by itself"));
         }
         if let Some(user) = self.broker.users.iter().find(|user| user.topics.is_empty()) {
             return Err(wrong(
@@ -237,7 +318,15 @@ mod tests {
 
     #[test]
     fn relative_paths_start_at_the_file() {
-        let config = read("site = \"sub/site.toml\"\n").unwrap();
-        assert!(config.site.unwrap().is_absolute());
+        let config = read("site = \"sub/site.toml\"\n[backup]\ndir = \"../disk2\"\n").unwrap();
+        assert!(config.site.unwrap().is_absolute() && config.backup.dir.unwrap().is_absolute());
+    }
+
+    #[test]
+    fn budgets_and_backups_that_cannot_work_are_refused_by_name() {
+        let error = read("site = \"site.toml\"\n[backup]\nkeep = 0\n").unwrap_err();
+        assert!(error.contains("backup.keep"), "{error}");
+        let error = read("site = \"site.toml\"\n[limits]\nmemory_mb = 100\n").unwrap_err();
+        assert!(error.contains("limits.memory_mb"), "{error}");
     }
 }

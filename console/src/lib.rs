@@ -3,6 +3,7 @@
 pub mod api;
 pub mod app;
 pub mod auth;
+pub mod backup;
 pub mod cli;
 pub mod client;
 pub mod clips;
@@ -15,6 +16,7 @@ pub mod extract;
 pub mod feed;
 pub mod gallery;
 pub mod media;
+pub mod metrics;
 pub mod openapi;
 pub mod provision;
 pub mod rbac;

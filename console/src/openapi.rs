@@ -47,6 +47,8 @@ use utoipa::OpenApi;
         api::work_order::create,
         api::work_order::transition,
         api::health::show,
+        api::backup::show,
+        api::backup::begin,
         api::user::list,
         api::user::create,
         api::user::update,

@@ -47,6 +47,9 @@ pub enum Permission {
     /// See the system's health.
     #[serde(rename = "health.read")]
     HealthRead,
+    /// Take backups.
+    #[serde(rename = "backup.run")]
+    BackupRun,
     /// Play the demo's stories.
     #[serde(rename = "demo.play")]
     DemoPlay,
@@ -60,7 +63,7 @@ pub enum Permission {
 
 impl Permission {
     /// Every permission a role can hold.
-    pub const ALL: [Permission; 15] = [
+    pub const ALL: [Permission; 16] = [
         Permission::DeviceRead,
         Permission::DeviceCommand,
         Permission::VideoRead,
@@ -73,6 +76,7 @@ impl Permission {
         Permission::WorkOrderRead,
         Permission::WorkOrderWrite,
         Permission::HealthRead,
+        Permission::BackupRun,
         Permission::DemoPlay,
         Permission::UserManage,
         Permission::AuditRead,
@@ -95,6 +99,7 @@ impl Permission {
             Permission::WorkOrderRead => "work_order.read",
             Permission::WorkOrderWrite => "work_order.write",
             Permission::HealthRead => "health.read",
+            Permission::BackupRun => "backup.run",
             Permission::DemoPlay => "demo.play",
             Permission::UserManage => "user.manage",
             Permission::AuditRead => "audit.read",
@@ -154,7 +159,7 @@ impl Role {
             P::WorkOrderWrite => matches!(self, Role::Admin | Role::Operator | Role::Engineer | Role::Manager),
             P::HealthRead => matches!(self, Role::Admin | Role::Operator | Role::Engineer),
             P::DemoPlay => matches!(self, Role::Admin | Role::Operator),
-            P::UserManage | P::AuditRead => matches!(self, Role::Admin),
+            P::UserManage | P::AuditRead | P::BackupRun => matches!(self, Role::Admin),
         }
     }
 

@@ -70,6 +70,10 @@ pub fn build(app: Arc<App>) -> (Router, Vec<Route>) {
         .add(POST, "/api/work-orders", P::WorkOrderWrite, api::work_order::create)
         .add(POST, "/api/work-orders/{id}/state", P::WorkOrderWrite, api::work_order::transition)
         .add(GET, "/api/health", P::HealthRead, api::health::show)
+        .add(GET, "/api/backup", P::HealthRead, api::backup::show)
+        .add(POST, "/api/backup", P::BackupRun, api::backup::begin)
+        // A scraper shows the token of the configuration instead of a session.
+        .add_with_pass(GET, "/metrics", P::HealthRead, api::metrics::scraper, api::metrics::show)
         .add(GET, "/api/users", P::UserManage, api::user::list)
         .add(POST, "/api/users", P::UserManage, api::user::create)
         .add(PUT, "/api/users/{id}", P::UserManage, api::user::update)

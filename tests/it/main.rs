@@ -4,6 +4,7 @@
 
 mod alarm;
 mod authz;
+mod backup;
 mod demo;
 mod door;
 mod faults;
@@ -11,6 +12,7 @@ mod fire;
 mod garbage;
 mod gate;
 mod kill;
+mod metrics;
 mod openapi;
 mod presence;
 mod restart;

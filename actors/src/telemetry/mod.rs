@@ -2,6 +2,7 @@
 
 pub(crate) mod store;
 
+use crate::meter::TelemetryFigures;
 use gatehouse_core::device::telemetry::{PointName, Value};
 use gatehouse_core::id::DeviceId;
 use jiff::Timestamp;
@@ -40,13 +41,16 @@ enum Item {
 pub(crate) struct Writer {
     queue: mpsc::Sender<Item>,
     dropped: Arc<AtomicU64>,
+    written: Arc<AtomicU64>,
 }
 
 impl Writer {
     /// A writer and its work, which ends when the last writer is gone.
     pub(crate) fn new(pool: PgPool) -> (Self, impl Future<Output = ()> + Send) {
         let (queue, readings) = mpsc::channel(DEPTH);
-        (Self { queue, dropped: Arc::default() }, write(pool, readings))
+        let writer = Self { queue, dropped: Arc::default(), written: Arc::default() };
+        let work = write(pool, readings, writer.written.clone(), writer.dropped.clone());
+        (writer, work)
     }
 
     /// Queues the values of a report.
@@ -67,13 +71,23 @@ impl Writer {
         }
     }
 
-    /// Readings dropped since the start.
+    /// Its figures.
+    pub(crate) fn figures(&self) -> TelemetryFigures {
+        TelemetryFigures {
+            depth: self.queue.max_capacity() - self.queue.capacity(),
+            limit: self.queue.max_capacity(),
+            written: self.written.load(Ordering::Relaxed),
+            dropped: self.dropped(),
+        }
+    }
+
+    /// Readings dropped since the start: no room, or the database refused them.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
 }
 
-async fn write(pool: PgPool, mut items: mpsc::Receiver<Item>) {
+async fn write(pool: PgPool, mut items: mpsc::Receiver<Item>, written: Arc<AtomicU64>, lost: Arc<AtomicU64>) {
     let mut batch = Vec::with_capacity(BATCH);
     while let Some(first) = items.recv().await {
         let deadline = tokio::time::Instant::now() + WITHIN;
@@ -88,10 +102,15 @@ async fn write(pool: PgPool, mut items: mpsc::Receiver<Item>) {
                 next = tokio::time::timeout_at(deadline, items.recv()).await.ok().flatten();
             }
         }
-        if !batch.is_empty()
-            && let Err(error) = store::write(&pool, &batch).await
-        {
-            warn!(error = &error as &dyn std::error::Error, readings = batch.len(), "Readings were not stored");
+        if !batch.is_empty() {
+            let count = match store::write(&pool, &batch).await {
+                Ok(()) => &written,
+                Err(error) => {
+                    warn!(error = &error as &dyn std::error::Error, readings = batch.len(), "Readings were not stored");
+                    &lost
+                }
+            };
+            count.fetch_add(batch.len() as u64, Ordering::Relaxed);
         }
         batch.clear();
         if let Some(done) = settled {

@@ -5,11 +5,13 @@
 pub mod access;
 pub mod alarm;
 pub mod audit;
+pub mod backup;
 mod csv;
 pub mod demo;
 pub mod device;
 pub mod event;
 pub mod health;
+pub mod metrics;
 pub mod passage;
 pub mod people;
 pub mod place;

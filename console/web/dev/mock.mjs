@@ -173,6 +173,17 @@ function history() {
 }
 history();
 
+const backup = { dir: '/mnt/backup/gatehouse', same_disk: false, every_hours: 24, keep: 7, last: { at: ago(3600 * 7), path: '/mnt/backup/gatehouse/20261125T030000Z', bytes: 48_200_000, rows: 812_443, seconds: 9.4, secrets: true }, overdue: false, running: null, last_error: '', failures: 0 };
+function takeBackup() {
+  backup.running = { since: now(), by: 'admin', percent: 0, what: 'event_log' };
+  const step = setInterval(() => {
+    backup.running.percent += 20;
+    if (backup.running.percent < 100) return;
+    clearInterval(step);
+    backup.running = null;
+    backup.last = { ...backup.last, at: now() };
+  }, 700);
+}
 const started = Date.now();
 let messages = 180_000;
 function health() {
@@ -188,13 +199,16 @@ function health() {
     ],
     cameras: devices.filter((d) => d.kind === 'camera').map((d) => ({ id: d.id, key: d.key, live: d.state === 'live', reason: d.state === 'live' ? '' : 'timeout', fps: d.state === 'live' ? 15 : 0, kbps: d.state === 'live' ? 1100 + rnd() * 200 : 0, codec: 'H.264', width: 640, height: 360, viewers: 1, recording: true, restarts: 0, last_frame_at: now() })),
     recognition: { plates_ms_p50: 41, faces_ms_p50: 58, frames: 48211, dropped: 1203 },
+    memory_budget_mb: 2048,
+    queues: { journal_depth: Math.round(rnd() * 12), journal_limit: 20000, commits: Math.round(messages / 20), commit_seconds: messages / 5000, telemetry_depth: Math.round(rnd() * 300), telemetry_limit: 50000, telemetry_written: messages * 2, telemetry_dropped: 0, dropped: 3, mailboxes: 2, followers: 8, feed_lag: Math.round(rnd() * 3), feed_refreshes: 1 },
+    backup,
   };
 }
 
 // ---- HTTP
 const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };
 const CSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; connect-src 'self'; worker-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
-const session = () => ({ user: { id: users[0].id, name: 'admin', role: 'admin' }, site: { name: 'Cedar Court', name_zh: '雪松苑', zone: 'Asia/Shanghai', demo: true }, permissions: ['device.read', 'device.command', 'video.read', 'alarm.read', 'alarm.handle', 'access.read', 'access.decide', 'people.read', 'people.write', 'work_order.read', 'work_order.write', 'health.read', 'demo.play', 'user.manage', 'audit.read'], version: '0.1.0', epoch: EPOCH });
+const session = () => ({ user: { id: users[0].id, name: 'admin', role: 'admin' }, site: { name: 'Cedar Court', name_zh: '雪松苑', zone: 'Asia/Shanghai', demo: true }, permissions: ['device.read', 'device.command', 'video.read', 'alarm.read', 'alarm.handle', 'access.read', 'access.decide', 'people.read', 'people.write', 'work_order.read', 'work_order.write', 'health.read', 'backup.run', 'demo.play', 'user.manage', 'audit.read'], version: '0.1.0', epoch: EPOCH });
 const fail = (status, code, message = code) => ({ status, body: { error: { code, message } } });
 const picture = (text, sub = '') => `<svg xmlns="http://www.w3.org/2000/svg" width="640" height="360"><defs><linearGradient id="g" x2="0" y2="1"><stop stop-color="#48525c"/><stop offset="1" stop-color="#1d2329"/></linearGradient></defs><rect width="640" height="360" fill="url(#g)"/><path d="M0 300L220 150h200l220 150z" fill="#2d343b"/><rect x="200" y="150" width="240" height="110" rx="22" fill="#11161b"/><rect x="255" y="210" width="130" height="36" rx="4" fill="#1d4fa3" stroke="#fff"/><text x="320" y="235" fill="#fff" font-family="sans-serif" font-size="20" text-anchor="middle">${text}</text><text x="14" y="26" fill="#dfe5ea" font-family="monospace" font-size="15">${sub || now().slice(0, 19)}</text></svg>`;
 const csv = (rows) => rows.map((r) => Object.values(r).map((v) => JSON.stringify(v ?? '')).join(',')).join('\n');
@@ -315,6 +329,8 @@ function route(method, path, q, body) {
       return o;
     }
     case 'GET health': return health();
+    case 'GET backup': return backup;
+    case 'POST backup': if (backup.running) return fail(409, 'backup_running'); takeBackup(); return { status: 202, body: backup };
     case 'GET demo': return { stories, auto: false };
     case 'POST demo': if (!play[body.story]) return fail(404, 'not_found'); play[body.story](); return { status: 202, body: { run: id() } };
     case 'GET users': return { users };

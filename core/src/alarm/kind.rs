@@ -101,6 +101,10 @@ kinds! {
     StoreAway = "store_away", High;
     /// Recording does not work.
     RecordingFailed = "recording_failed", High;
+    /// A backup that was due could not be taken.
+    BackupFailed = "backup_failed", Medium;
+    /// The program needs more memory than it was given.
+    MemoryHigh = "memory_high", Medium;
 }
 
 impl AlarmKind {

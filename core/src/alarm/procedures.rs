@@ -314,5 +314,28 @@ pub(super) fn text(kind: AlarmKind) -> Text {
                 WORK_ORDER,
             ],
         ),
+        AlarmKind::BackupFailed => (
+            ("Backup failed", "备份失败"),
+            ("A backup that was due could not be taken.", "到期的备份未能完成。"),
+            ("After a loss, all since the last good backup is gone.", "一旦数据丢失，只能恢复到上次成功的备份。"),
+            &[
+                ("Read the reason on the health page.", "在系统状态页查看失败原因。"),
+                ("Make room on the backup's disk, or mount it again.", "清理备份磁盘空间或重新挂载该磁盘。"),
+                ("Press Back up now and wait for its end.", "点击“立即备份”并等待完成。"),
+            ],
+        ),
+        AlarmKind::MemoryHigh => (
+            ("Memory nearly used up", "内存占用过高"),
+            (
+                "The program needs more than four fifths of its memory budget.",
+                "程序占用内存已超过预算的五分之四。",
+            ),
+            ("The machine may end it, and everything restarts.", "系统可能强制结束程序，导致全部重启。"),
+            &[
+                ("See on the health page which queue grows.", "在系统状态页查看哪个队列在增长。"),
+                ("Find the device or camera that sends more than usual.", "找出数据量异常的设备或摄像机。"),
+                ("If nothing is wrong, raise limits.memory_mb.", "如一切正常，调高 limits.memory_mb。"),
+            ],
+        ),
     }
 }

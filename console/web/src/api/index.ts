@@ -1,7 +1,7 @@
 // The server's routes as functions, one group per domain word.
 import { http, query } from './http';
 import type {
-  AccessRecord, Alarm, AlarmDetail, AuditRow, Command, Counts, Credential, CredentialInput, Device, EventRow, Health,
+  AccessRecord, Alarm, AlarmDetail, AuditRow, BackupHealth, Command, Counts, Credential, CredentialInput, Device, EventRow, Health,
   Level, Passage, Person, PersonInput, Place, Priority, Session, Story, User, WorkOrder, WorkOrderState,
 } from './types';
 
@@ -84,6 +84,10 @@ export const api = {
       http.post<WorkOrder>(`/api/work-orders/${part(id)}/state`, note ? { to, note } : { to }),
   },
   health: () => http.get<Health>('/api/health'),
+  backup: {
+    get: () => http.get<BackupHealth>('/api/backup'),
+    begin: () => http.post<BackupHealth>('/api/backup'),
+  },
   demo: {
     stories: () => http.get<{ stories: Story[]; auto: boolean }>('/api/demo/stories'),
     play: (story: string) => http.post<{ run: string }>('/api/demo/play', { story }),

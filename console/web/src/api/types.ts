@@ -288,6 +288,34 @@ export interface Health {
   }[];
   cameras: CameraHealth[];
   recognition: { plates_ms_p50: number; faces_ms_p50: number; frames: number; dropped: number };
+  memory_budget_mb: number;
+  queues: {
+    journal_depth: number;
+    journal_limit: number;
+    commits: number;
+    commit_seconds: number;
+    telemetry_depth: number;
+    telemetry_limit: number;
+    telemetry_written: number;
+    telemetry_dropped: number;
+    dropped: number;
+    mailboxes: number;
+    followers: number;
+    feed_lag: number;
+    feed_refreshes: number;
+  };
+  backup: BackupHealth;
+}
+export interface BackupHealth {
+  dir: string;
+  same_disk: boolean;
+  every_hours: number;
+  keep: number;
+  last: { at: string; path: string; bytes: number; rows: number; seconds: number; secrets: boolean } | null;
+  overdue: boolean;
+  running: { since: string; by: string; percent: number; what: string } | null;
+  last_error: string;
+  failures: number;
 }
 
 // ---- demo, users, audit

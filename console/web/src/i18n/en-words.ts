@@ -144,6 +144,8 @@ export const words: Record<keyof typeof zh, string> = {
   'type.disk_full': 'Disk almost full',
   'type.store_away': 'Database unavailable',
   'type.recording_failed': 'Recording failed',
+  'type.backup_failed': 'Backup failed',
+  'type.memory_high': 'Memory nearly used up',
 
   'event.device.state': 'State is now {to}',
   'event.device.presence': 'Device {to}',
@@ -285,6 +287,7 @@ export const words: Record<keyof typeof zh, string> = {
   'err.valid_until': 'The end date is not valid',
   'err.priority': 'The priority is not valid',
   'err.story_busy': 'Another story is being played there',
+  'err.backup_running': 'A backup is being taken already',
   'err.unknown_story': 'No such story',
   'err.no_picture': 'No picture',
   'err.no_video': 'Video is not running',

@@ -142,6 +142,8 @@ export const words = {
   'type.disk_full': '磁盘将满',
   'type.store_away': '数据库不可用',
   'type.recording_failed': '录像失败',
+  'type.backup_failed': '备份失败',
+  'type.memory_high': '内存占用过高',
 
   'event.device.state': '状态变为 {to}',
   'event.device.presence': '设备{to}',
@@ -283,6 +285,7 @@ export const words = {
   'err.valid_until': '有效期不对',
   'err.priority': '优先级不对',
   'err.story_busy': '这里正在播放另一段剧情',
+  'err.backup_running': '已有备份正在进行',
   'err.unknown_story': '没有这段剧情',
   'err.no_picture': '没有画面',
   'err.no_video': '视频没有运行',
