@@ -137,7 +137,10 @@ mod tests {
         }
         let read = histogram.read();
         assert_eq!(read.count, 4);
-        assert_eq!(read.classes.iter().map(|(_, count)| *count).collect::<Vec<_>>(), [1, 1, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3]);
+        assert_eq!(
+            read.classes.iter().map(|(_, count)| *count).collect::<Vec<_>>(),
+            [1, 1, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3]
+        );
         assert!((read.sum - 9.007).abs() < 1e-9);
     }
 }

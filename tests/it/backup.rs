@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 use gatehouse_actors::{FaceInput, System, staff};
 use gatehouse_console::backup::{self, Manifest, Meter, shelf};
 use gatehouse_console::compose::Options;
+use gatehouse_console::provision::Silent;
 use gatehouse_core::alarm::AlarmKind;
 use gatehouse_core::device::link::Uplink;
 use gatehouse_core::id::{AlarmId, DeviceId, PersonId};
@@ -133,7 +134,13 @@ async fn live_a_little(system: &System) -> Result<(AlarmId, FaceInput)> {
     };
     let alarm = tokio::time::timeout(PATIENCE, raised).await?;
     system.ack(alarm, "wang", Some("on my way\nwith a ladder".into())).await?;
-    system.open_work_order(alarm, "wang", Some("Close the lid".into())).await?;
+    let ordered = async {
+        while system.work_orders(true, 10).await?.is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        anyhow::Ok(())
+    };
+    tokio::time::timeout(PATIENCE, ordered).await.context("tampering orders work by itself")??;
     let face = FaceInput {
         templates: vec![vec![0.25, -1.5, 0.1], vec![0.4, 0.5, 0.6]],
         model: "fr_feature".into(),
@@ -307,6 +314,10 @@ async fn a_backup_of_a_newer_or_foreign_schema_is_refused_and_an_older_one_is_mi
     )
     .execute(&pool)
     .await?;
+    let unknown = "create table probe (at date not null) partition by range (at);
+        create table probe_1 partition of probe for values from ('2026-01-01') to ('2026-02-01');
+        insert into probe values ('2026-01-02'), ('2026-01-03')";
+    sqlx::raw_sql(unknown).execute(&pool).await?;
     let dir = tempfile::tempdir()?;
     let order = backup::Order {
         data: dir.path().join("data"),
@@ -316,8 +327,9 @@ async fn a_backup_of_a_newer_or_foreign_schema_is_refused_and_an_older_one_is_mi
         video: Default::default(),
         keep: 1,
     };
-    let backup::Taken { path: whole, manifest, .. } = backup::take(&order, &pool.connect_options(), &Meter::default()).await?;
-    assert_eq!(manifest.version(), 4);
+    let backup::Taken { path: whole, manifest, .. } =
+        backup::take(&order, &pool.connect_options(), &Meter::default()).await?;
+    assert_eq!((manifest.version(), rows(&manifest, "probe"), manifest.partitions.len()), (4, 2, 1));
 
     let forge = |change: &dyn Fn(&mut Manifest)| -> Result<()> {
         for name in ["manifest.json", "manifest.sha256"] {
@@ -347,6 +359,22 @@ async fn a_backup_of_a_newer_or_foreign_schema_is_refused_and_an_older_one_is_mi
     assert!(output.status.success(), "{}", said(&output));
     let (_, again) = backup::verify(&second, &Meter::default())?;
     assert_eq!((again.version(), rows(&again, "person")), (newest, 1));
+
+    // Into a server of one's own, where a database that holds something is left alone, or moved aside.
+    let own = gatehouse_tests::database::fresh().await;
+    let target = |replace| backup::restore::Target {
+        data: dir.path().join("own"),
+        external: Some(sqlx::postgres::PgConnectOptions::clone(&own.connect_options())),
+        replace,
+    };
+    let meter = Meter::default();
+    backup::restore(&whole, &target(false), &meter, &mut Silent).await?;
+    assert_eq!(count(&own, "person").await?, 1);
+    let refused = backup::restore(&whole, &target(false), &meter, &mut Silent).await.err().context("it was refused")?;
+    assert!(refused.to_string().contains("--replace"), "{refused}");
+    let restored = backup::restore(&whole, &target(true), &meter, &mut Silent).await?;
+    assert!(restored.moved.iter().any(|moved| moved.to_string_lossy().contains("before_restore_")), "{restored:?}");
+    assert_eq!(count(&own, "person").await?, 1);
     Ok(())
 }
 
@@ -381,7 +409,8 @@ async fn the_console_takes_backups_and_one_that_fails_by_itself_is_an_alarm_unti
     let audit = admin.get("/api/audit").await?;
     let told = |action: &str, outcome: &str| {
         let rows = audit["rows"].as_array().into_iter().flatten();
-        rows.into_iter().any(|row| row["action"] == action && row["outcome"].as_str().unwrap_or("").starts_with(outcome))
+        rows.into_iter()
+            .any(|row| row["action"] == action && row["outcome"].as_str().unwrap_or("").starts_with(outcome))
     };
     assert!(told("POST /api/backup", "202") && told("backup", "taken") && told("backup", "failed"), "{audit}");
     let (status, _) = admin.request(Method::PUT, "/api/backup", None).await?;

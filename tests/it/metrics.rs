@@ -32,7 +32,7 @@ const PROMISED: [&str; 42] = [
     "gatehouse_actors",
     "gatehouse_actor_restarts_total",
     "gatehouse_mailbox_depth_max",
-    "gatehouse_mailbox_depth_sum",
+    "gatehouse_mailboxes_depth",
     "gatehouse_alarms_open",
     "gatehouse_broker_clients",
     "gatehouse_broker_messages_total",

@@ -138,8 +138,8 @@ impl Manifest {
     /// Reads it, checking its sum, its layout and that no path in it leads elsewhere.
     pub fn read(dir: &Path) -> anyhow::Result<Self> {
         let path = dir.join(FILE);
-        let text = std::fs::read(&path)
-            .with_context(|| format!("{} is no backup: {FILE} cannot be read", dir.display()))?;
+        let text =
+            std::fs::read(&path).with_context(|| format!("{} is no backup: {FILE} cannot be read", dir.display()))?;
         let sum = std::fs::read_to_string(dir.join(SUM))
             .with_context(|| format!("{} cannot be read: the backup is not whole", dir.join(SUM).display()))?;
         if sum != format!("{}  {FILE}\n", hex(&Sha256::digest(&text))) {

@@ -59,8 +59,7 @@ pub async fn restore(
 ) -> anyhow::Result<Restored> {
     let (from, manifest) = check::verify(from, &Meter::default())?;
     let ours = gatehouse_actors::store::schema();
-    let ours: Vec<_> =
-        ours.into_iter().map(|(version, sum)| Migration { version, checksum: hex(&sum) }).collect();
+    let ours: Vec<_> = ours.into_iter().map(|(version, sum)| Migration { version, checksum: hex(&sum) }).collect();
     store::check_schema(&manifest.schema, &ours)?;
 
     let data = std::path::absolute(&target.data)?;
@@ -102,9 +101,8 @@ pub async fn restore(
 
 /// Makes sure that nothing is overwritten: refuses, or moves what is there aside.
 async fn make_way(data: &Path, home: &Path, target: &Target) -> anyhow::Result<Vec<PathBuf>> {
-    let filled = |path: &PathBuf| {
-        path.is_file() || std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some())
-    };
+    let filled =
+        |path: &PathBuf| path.is_file() || std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some());
     let mut there: Vec<PathBuf> = PARTS.iter().map(|part| data.join(part)).filter(filled).collect();
     let tables = match &target.external {
         Some(options) => store::tables_in_public(options).await?,
@@ -117,8 +115,12 @@ async fn make_way(data: &Path, home: &Path, target: &Target) -> anyhow::Result<V
         return Ok(Vec::new());
     }
     if !target.replace {
-        let what = there.first().map_or("the database named by database.url_file".to_owned(), |path| path.display().to_string());
-        bail!("{what} holds data already: name an empty directory with --data, or --replace to move what is there aside");
+        let what = there
+            .first()
+            .map_or("the database named by database.url_file".to_owned(), |path| path.display().to_string());
+        bail!(
+            "{what} holds data already: name an empty directory with --data, or --replace to move what is there aside"
+        );
     }
     let stamp = Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
     let mut moved = Vec::new();
@@ -157,7 +159,10 @@ async fn fill(
         meter.begin(&table.name);
         load(&mut loader, from, table, meter).await.with_context(|| format!("loading the table {name}"))?;
     }
-    for table in manifest.tables.iter().filter(|table| loader.tables.contains(&table.name)) {
+    for table in &manifest.tables {
+        if !loader.tables.contains(&table.name) {
+            continue;
+        }
         let rows = loader.count(&table.name).await?;
         if rows != table.rows {
             bail!("table {}: {rows} rows are there, the backup has {}", table.name, table.rows);

@@ -93,7 +93,10 @@ async fn fill(order: &Order, snapshot: &mut Snapshot, dir: &Path, meter: &Meter)
         sequences: snapshot.sequences().await?,
         tables: Vec::with_capacity(tables.len()),
         files: Vec::new(),
-        config: order.config.as_ref().and_then(|(file, _)| Some(format!("config/{}", file.file_name()?.to_string_lossy()))),
+        config: order
+            .config
+            .as_ref()
+            .and_then(|(file, _)| Some(format!("config/{}", file.file_name()?.to_string_lossy()))),
         secrets: order.secrets,
         left_out: Vec::new(),
     };

@@ -2,8 +2,8 @@
 
 use super::DataDir;
 use super::serve::fail;
-use crate::backup::{self, Manifest, Meter, Order, Taken};
 use crate::backup::files::Video;
+use crate::backup::{self, Manifest, Meter, Order, Taken};
 use crate::config::Config;
 use crate::provision::progress::Lines;
 use crate::provision::{Cluster, ClusterOptions, Provision, cluster, running_instance};
@@ -152,7 +152,8 @@ pub(super) fn summary(manifest: &Manifest) -> String {
 }
 
 fn told(order: &Order, taken: &Taken) -> String {
-    let mut text = format!("{}: {}, in {:.1} s\n", taken.path.display(), summary(&taken.manifest), taken.manifest.seconds);
+    let mut text =
+        format!("{}: {}, in {:.1} s\n", taken.path.display(), summary(&taken.manifest), taken.manifest.seconds);
     if order.secrets {
         text += "KEEP IT SAFE: it holds the secrets of the site (passwords of devices, the key of the face templates) for \
                  whoever can read it\n";

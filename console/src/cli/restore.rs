@@ -56,7 +56,8 @@ fn told(target: &Target, restored: &Restored) -> String {
         text += &format!("what was there before is in {}\n", aside.display());
     }
     if !manifest.secrets {
-        text += "the backup has no secrets: enrol faces anew, and give devices the passwords that the next start makes\n";
+        text +=
+            "the backup has no secrets: enrol faces anew, and give devices the passwords that the next start makes\n";
     }
     let data = target.data.display();
     text += &match &manifest.config {

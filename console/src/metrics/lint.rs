@@ -93,6 +93,9 @@ fn check(series: &Series, kind: Option<&str>) -> Result<(), String> {
         Some("counter") if !series.name.ends_with("_total") => Err("a counter's name ends in _total".into()),
         Some("gauge") if series.name.ends_with("_total") => Err("a gauge's name does not end in _total".into()),
         Some("counter" | "histogram") if !counts => Err("a count is no negative number".into()),
+        Some("counter" | "gauge") if ["_bucket", "_sum", "_count"].iter().any(|part| series.name.ends_with(part)) => {
+            Err("a name that ends like a histogram's part".into())
+        }
         _ if ["_ms", "_mb", "_percent", "_minutes"].iter().any(|unit| series.name.ends_with(unit)) => {
             Err("units are seconds, bytes and ratios".into())
         }
@@ -181,6 +184,7 @@ mod tests {
             &format!("{head}{head}a_total 1\n"),
             &format!("{head}# HELP b B\n# TYPE b gauge\na_total 1\n"),
             "# HELP a Things\n# TYPE a counter\na 1\n",
+            "# HELP a_sum Sum\n# TYPE a_sum gauge\na_sum 1\n",
             "# HELP a_ms Time\n# TYPE a_ms gauge\na_ms 1\n",
         ] {
             assert!(lint(wrong).is_err(), "{wrong}");

@@ -118,7 +118,7 @@ fn actors(page: &mut Page, system: &System) {
     let depths = || actors.iter().filter(|actor| actor.key != "journal").map(|actor| actor.depth);
     page.family("gatehouse_mailbox_depth_max", Kind::Gauge, "Messages that wait in the fullest mailbox")
         .put(&[], depths().max().unwrap_or(0) as f64);
-    page.family("gatehouse_mailbox_depth_sum", Kind::Gauge, "Messages that wait in all mailboxes")
+    page.family("gatehouse_mailboxes_depth", Kind::Gauge, "Messages that wait in all mailboxes")
         .put(&[], depths().sum::<usize>() as f64);
 }
 
@@ -147,7 +147,8 @@ fn broker(page: &mut Page, app: &App) {
     messages.put(&[("direction", "out")], stats.messages_out as f64);
     page.family("gatehouse_broker_received_bytes_total", Kind::Counter, "Payload bytes taken from MQTT clients")
         .put(&[], stats.bytes_in as f64);
-    let mut refused = page.family("gatehouse_broker_refused_total", Kind::Counter, "What MQTT clients were refused, by reason");
+    let mut refused =
+        page.family("gatehouse_broker_refused_total", Kind::Counter, "What MQTT clients were refused, by reason");
     for (reason, count) in [
         ("login", stats.refused_logins),
         ("topic", stats.refused_topics),
@@ -168,7 +169,9 @@ fn feed(page: &mut Page, app: &App) {
     };
     each("gatehouse_feed_followers", Kind::Gauge, "Pages that follow a topic of the live feed", |t| t.followers);
     each("gatehouse_feed_published_total", Kind::Counter, "Messages published on a topic", |t| t.published);
-    each("gatehouse_feed_refreshes_total", Kind::Counter, "Followers that fell behind and were healed", |t| t.refreshes);
+    each("gatehouse_feed_refreshes_total", Kind::Counter, "Followers that fell behind and were healed", |t| {
+        t.refreshes
+    });
     each("gatehouse_feed_cut_off_total", Kind::Counter, "Followers disconnected because their queue was full", |t| {
         t.cut_off
     });
@@ -191,12 +194,14 @@ fn video(page: &mut Page, app: &App) {
     for (code, count) in cameras.iter().flat_map(|camera| &camera.errors) {
         *errors.entry(code).or_default() += count;
     }
-    let mut family = page.family("gatehouse_video_errors_total", Kind::Counter, "Problems of cameras and recorder by code");
+    let mut family =
+        page.family("gatehouse_video_errors_total", Kind::Counter, "Problems of cameras and recorder by code");
     for (code, count) in errors {
         family.put(&[("code", code)], count as f64);
     }
     let figures = vision.figures();
-    let mut units = page.family("gatehouse_recorder_units_total", Kind::Counter, "Pictures given to the recorder by fate");
+    let mut units =
+        page.family("gatehouse_recorder_units_total", Kind::Counter, "Pictures given to the recorder by fate");
     units.put(&[("fate", "written")], figures.recorded as f64);
     units.put(&[("fate", "lost")], figures.unrecorded as f64);
     let mut frames = page.family("gatehouse_recognition_frames_total", Kind::Counter, "Frames for recognition by fate");

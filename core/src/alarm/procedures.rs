@@ -326,10 +326,7 @@ pub(super) fn text(kind: AlarmKind) -> Text {
         ),
         AlarmKind::MemoryHigh => (
             ("Memory nearly used up", "内存占用过高"),
-            (
-                "The program needs more than four fifths of its memory budget.",
-                "程序占用内存已超过预算的五分之四。",
-            ),
+            ("The program needs more than four fifths of its memory budget.", "程序占用内存已超过预算的五分之四。"),
             ("The machine may end it, and everything restarts.", "系统可能强制结束程序，导致全部重启。"),
             &[
                 ("See on the health page which queue grows.", "在系统状态页查看哪个队列在增长。"),

@@ -137,7 +137,9 @@ pub fn load(dir: &Path) -> io::Result<Catalogue> {
 /// Reads a camera's directory and changes nothing: a segment being written is one without an end, its length that of now.
 pub fn look(dir: &Path) -> io::Result<Catalogue> {
     read(dir, |path, start_us| match fs::metadata(path) {
-        Ok(meta) => Ok(Some(Segment { start_us, end_us: i64::MAX, bytes: meta.len(), path: path.to_owned(), open: true })),
+        Ok(meta) => {
+            Ok(Some(Segment { start_us, end_us: i64::MAX, bytes: meta.len(), path: path.to_owned(), open: true }))
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     })
