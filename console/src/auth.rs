@@ -298,6 +298,27 @@ mod tests {
     }
 
     #[test]
+    fn sessions_in_memory_are_bounded_and_those_that_end_first_go() {
+        let sessions = Sessions::default();
+        let start = Timestamp::UNIX_EPOCH;
+        let session = |n: usize| SignedIn {
+            id: UserId(uuid::Uuid::nil()),
+            name: "wang".into(),
+            role: Role::Guard,
+            expires_at: start + SESSION_LIFE + SignedDuration::from_millis(i64::try_from(n).unwrap()),
+            ended: CancellationToken::new(),
+            token_hash: n.to_be_bytes().to_vec(),
+        };
+        let first = session(0);
+        sessions.remember(&first, start);
+        (1..=LIVE_SESSIONS).for_each(|n| sessions.remember(&session(n), start));
+        assert_eq!(sessions.live().len(), LIVE_SESSIONS);
+        assert!(first.ended.is_cancelled() && !sessions.live().contains_key(&first.token_hash));
+        sessions.remember(&session(LIVE_SESSIONS + 1), start + SESSION_LIFE + SignedDuration::from_hours(1));
+        assert_eq!(sessions.live().len(), 1, "those that are over are forgotten");
+    }
+
+    #[test]
     fn a_cookie_is_found_among_others() {
         let mut headers = HeaderMap::new();
         headers.insert(header::COOKIE, format!("a=b; {COOKIE}=token; c=d").parse().unwrap());

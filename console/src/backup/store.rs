@@ -76,23 +76,30 @@ impl Snapshot {
 
     /// The tables of the schema `public`, the largest last: what a partition's removal would wait for is read late.
     pub(super) async fn tables(&mut self) -> anyhow::Result<Vec<Listed>> {
+        // Not pg_partition_tree(): it would hold a lock on every partition until the end.
         let rows: Vec<(String, Vec<String>, i64, Vec<String>, bool)> = sqlx::query_as(
-            "select c.relname::text,
+            "with recursive tree (root, part) as (
+               select c.oid, c.oid from pg_class c where c.relkind = 'p' and not c.relispartition
+               union all
+               select tree.root, i.inhrelid from tree join pg_inherits i on i.inhparent = tree.part
+             ), leaf as (
+               select tree.root, format('%I.%I', n.nspname, c.relname) as name, pg_table_size(c.oid) as bytes
+               from tree
+               join pg_class c on c.oid = tree.part
+               join pg_namespace n on n.oid = c.relnamespace
+               where c.relkind = 'r'
+             )
+             select c.relname::text,
                     array(select a.attname::text
                           from pg_attribute a
                           where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''
                           order by a.attnum),
                     (case c.relkind
-                       when 'p' then (select coalesce(sum(pg_table_size(t.relid)), 0) from pg_partition_tree(c.oid) t)
+                       when 'p' then (select coalesce(sum(leaf.bytes), 0) from leaf where leaf.root = c.oid)
                        else coalesce(pg_table_size(c.oid), 0)
                      end)::bigint,
                     case c.relkind
-                      when 'p' then array(select format('%I.%I', pn.nspname, p.relname)
-                                          from pg_partition_tree(c.oid) t
-                                          join pg_class p on p.oid = t.relid
-                                          join pg_namespace pn on pn.oid = p.relnamespace
-                                          where t.isleaf and p.relkind = 'r'
-                                          order by 1)
+                      when 'p' then array(select leaf.name from leaf where leaf.root = c.oid order by 1)
                       else array[format('%I.%I', n.nspname, c.relname)]
                     end,
                     c.relkind = 'p'

@@ -178,7 +178,7 @@ mod tests {
             &format!("{head}a_total 1\na_total 2\n"),
             &format!("{head}a_total -1\n"),
             &format!("{head}a_total  1\n"),
-            &format!("{head}a_total{{x=\"y} 1\n"),
+            &format!("{head}a_total{{x=\"y}} 1\n"),
             &format!("{head}a_total{{x=\"1\",x=\"2\"}} 1\n"),
             &format!("{head}b_total 1\n"),
             &format!("{head}{head}a_total 1\n"),
