@@ -50,6 +50,7 @@ fn listed(columns: &[String]) -> String {
 pub(super) struct Snapshot {
     conn: PgConnection,
     reader: PgConnection,
+    options: PgConnectOptions,
     moment: String,
     pub taken_at: Timestamp,
     pub postgres: String,
@@ -71,7 +72,7 @@ impl Snapshot {
         .fetch_one(&mut conn)
         .await?;
         let reader = PgConnection::connect_with(&options).await.context("connecting to the database")?;
-        Ok(Self { conn, reader, moment, taken_at: Timestamp::from_microsecond(at)?, postgres, timescale })
+        Ok(Self { conn, reader, options, moment, taken_at: Timestamp::from_microsecond(at)?, postgres, timescale })
     }
 
     /// The tables of the schema `public`, the largest last: what a partition's removal would wait for is read late.
@@ -187,11 +188,16 @@ impl Snapshot {
             );
             run(&mut self.reader, &begin).await?;
             match self.copy_part(&table.columns, part, &mut sink).await {
-                // Dropped since it was listed: what was in it has passed its time.
-                Err(error) if table.partitioned && is_gone(&error) => {}
-                copied => copied?,
+                // Dropped since it was listed: what was in it has passed its time. A COPY that is refused leaves the
+                // connection out of step (sqlx 0.9 does not read the end of its answer): a new one goes on.
+                Err(error) if table.partitioned && is_gone(&error) => {
+                    self.reader = PgConnection::connect_with(&self.options).await?;
+                }
+                copied => {
+                    copied?;
+                    run(&mut self.reader, "rollback").await?;
+                }
             }
-            run(&mut self.reader, "rollback").await?;
         }
         Ok(())
     }
