@@ -17,11 +17,16 @@ use crate::command::CommandView;
 use crate::event::EventView;
 use crate::video::{Bookmark, VideoLink};
 use crate::{access, alarm, command, event, passage, video, workorder};
+use gatehouse_core::access::AccessRecord;
+use gatehouse_core::alarm::{Alarm, Clip, Note};
+use gatehouse_core::command::Command;
 use gatehouse_core::effect::Record;
 use gatehouse_core::event::{Body, Event};
 use gatehouse_core::id::{DeviceId, EventId, PlaceId};
+use gatehouse_core::passage::Passage;
+use gatehouse_core::workorder::WorkOrder;
 use jiff::Timestamp;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -284,20 +289,14 @@ impl Journal {
         }
         let mut tx = self.0.pool.begin().await?;
         let events: Vec<&Logged> = group.iter().flat_map(|queued| &queued.events).collect();
+        // The connection may have died between the commit and its answer: what is there is not written again.
+        if self.is_away() && event::store::has_any(&mut tx, &events).await? {
+            return tx.rollback().await;
+        }
         if !events.is_empty() {
             event::store::append(&mut tx, &events).await?;
         }
-        for record in group.iter().flat_map(|queued| &queued.records) {
-            match record {
-                Record::Access(row) => access::store::append(&mut tx, row).await?,
-                Record::Command(row) => command::store::put(&mut tx, row).await?,
-                Record::Passage(row) => passage::store::put(&mut tx, row).await?,
-                Record::Alarm(row) => alarm::store::put(&mut tx, row).await?,
-                Record::Note(row) => alarm::store::note(&mut tx, row).await?,
-                Record::Clip(row) => video::store::put(&mut tx, row).await?,
-                Record::WorkOrder(row) => workorder::store::put(&mut tx, row).await?,
-            }
-        }
+        Sorted::of(group.iter().flat_map(|queued| &queued.records)).write(&mut tx).await?;
         let marks: Vec<&Mark> = group.iter().filter_map(|queued| queued.mark.as_ref()).collect();
         if !marks.is_empty() {
             event::store::mark(&mut tx, &marks).await?;
@@ -329,6 +328,54 @@ impl Journal {
             }
         }
         let _ = queued.done.send(true);
+    }
+}
+
+/// The records of a group, one statement for each sort.
+#[derive(Default)]
+struct Sorted<'a> {
+    access: Vec<&'a AccessRecord>,
+    commands: Vec<&'a Command>,
+    passages: Vec<&'a Passage>,
+    alarms: Vec<&'a Alarm>,
+    notes: Vec<&'a Note>,
+    clips: Vec<&'a Clip>,
+    orders: Vec<&'a WorkOrder>,
+}
+
+impl<'a> Sorted<'a> {
+    fn of(records: impl Iterator<Item = &'a Record>) -> Self {
+        let mut sorted = Self::default();
+        for record in records {
+            match record {
+                Record::Access(row) => sorted.access.push(row),
+                Record::Command(row) => sorted.commands.push(row),
+                Record::Passage(row) => sorted.passages.push(row),
+                Record::Alarm(row) => sorted.alarms.push(row),
+                Record::Note(row) => sorted.notes.push(row),
+                Record::Clip(row) => sorted.clips.push(row),
+                Record::WorkOrder(row) => sorted.orders.push(row),
+            }
+        }
+        sorted
+    }
+
+    async fn write(&self, tx: &mut PgConnection) -> Result<(), sqlx::Error> {
+        macro_rules! put {
+            ($rows:expr, $put:path) => {
+                if !$rows.is_empty() {
+                    $put(tx, &$rows).await?;
+                }
+            };
+        }
+        put!(self.access, access::store::append);
+        put!(self.commands, command::store::put);
+        put!(self.passages, passage::store::put);
+        put!(self.alarms, alarm::store::put);
+        put!(self.notes, alarm::store::note);
+        put!(self.clips, video::store::put);
+        put!(self.orders, workorder::store::put);
+        Ok(())
     }
 }
 

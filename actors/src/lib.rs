@@ -13,6 +13,7 @@ mod clock;
 mod error;
 mod ingress;
 mod journal;
+mod prepared;
 mod root;
 mod shell;
 mod supervise;

@@ -10,6 +10,7 @@ use crate::clock::Clock;
 use crate::error::{Error, StoreError};
 use crate::ingress::{Ingress, IngressHealth, Newcomer};
 use crate::journal::{Entry, Journal, NewEvent, Receipt, Surroundings};
+use crate::prepared::Prepared;
 use crate::shell::{Load, Message, Shared, Shell};
 use crate::store::{DatabaseHealth, MigrateError};
 use crate::supervise::{ActorHealth, Happened, Health, Order, Policy, Spawn, Supervisor, Told};
@@ -191,6 +192,7 @@ impl System {
             access: access::Current::default(),
             downlinks,
             telemetry,
+            prepared: Prepared::default(),
         });
         let (newcomers, arrivals) = mpsc::channel(256);
         let ingress = Arc::new(Ingress::new(shared.clone(), newcomers));
@@ -232,6 +234,9 @@ impl System {
         system.start_office().await?;
         let mut starting = JoinSet::new();
         let specs: Vec<Spec> = system.compound().devices.values().cloned().collect();
+        let ids: Vec<_> = specs.iter().map(|spec| spec.id).collect();
+        system.0.shared.journal.flush().await;
+        system.0.shared.prepared.read(&pool, &ids).await?;
         for spec in specs {
             if starting.len() >= AT_ONCE {
                 joined(starting.join_next().await)?;
@@ -242,6 +247,7 @@ impl System {
         while let Some(started) = starting.join_next().await {
             joined(Some(started))?;
         }
+        system.0.shared.prepared.clear();
         system.spawn(system.clone().take_in(arrivals));
         system.spawn(system.clone().reconcile());
         system.spawn(system.clone().watch_store());
@@ -384,7 +390,11 @@ impl System {
                     Some(state) => Twin::restore(spec, state)?,
                     None => Twin::new(spec, now),
                 };
-                twin.recall(telemetry::store::latest(&shared.pool, id).await?);
+                let latest = match shared.prepared.latest(id) {
+                    Some(latest) => latest,
+                    None => telemetry::store::latest(&shared.pool, id).await?,
+                };
+                twin.recall(latest);
                 Ok(twin)
             })
         });

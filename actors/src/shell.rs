@@ -3,10 +3,11 @@
 //! It takes a message, reads the clock, lets `core` decide and hands the effects on. Nothing in `handle` waits: a step is
 //! whole or did not happen, also when the actor is killed.
 
-use crate::address::{Addresses, Name};
+use crate::address::{Addresses, Entered, Name};
 use crate::clock::Clock;
 use crate::journal::{Entry, Journal, Mark, NewEvent, Receipt};
-use crate::{access, event};
+use crate::access;
+use crate::prepared::{Prepared, Stored};
 use gatehouse_core::device::link::Downlink;
 use gatehouse_core::effect::Effect;
 use gatehouse_core::event::Event;
@@ -47,6 +48,7 @@ pub(crate) struct Shared {
     pub access: access::Current,
     pub downlinks: mpsc::Sender<Downlink>,
     pub telemetry: crate::telemetry::Writer,
+    pub prepared: Prepared,
 }
 
 impl Shared {
@@ -193,18 +195,21 @@ impl<M: Machine> Actor for Shell<M> {
 
     async fn pre_start(&self, me: ActorRef<Self::Msg>, (): ()) -> Result<Running<M>, ActorProcessingErr> {
         // Entered first: what is queued from here on is either in the log that is read below or in the mailbox, or in both.
-        let depth = self.shared.addresses.enter(self.name, me.clone());
+        let Entered { depth, unheard } = self.shared.addresses.enter(self.name, me.clone());
         if let Some(enter) = &self.enter {
             enter(me.clone());
         }
-        self.shared.journal.flush().await;
-        let key = self.name.to_string();
-        let stored = event::store::machine(&self.shared.pool, &key).await?;
-        let (seq, state) = stored.map_or((0, None), |(seq, state)| (seq, Some(state)));
+        let Stored { seq, state, missed } = match self.shared.prepared.stored(self.name) {
+            // Read for all at once at the start; nothing was said to this one since.
+            Some(stored) if !unheard => stored,
+            Some(_) | None => {
+                self.shared.journal.flush().await;
+                Stored::read(&self.shared.pool, self.name).await?
+            }
+        };
         let fresh = state.is_none();
         let machine = (self.load)(state).await?;
-        let mut running = Running { machine, seq, key, depth, timer: None };
-        let missed = event::store::missed(&self.shared.pool, self.name, seq).await?;
+        let mut running = Running { machine, seq, key: self.name.to_string(), depth, timer: None };
         if !missed.is_empty() {
             debug!(actor = %self.name, events = missed.len(), "Replaying");
         }

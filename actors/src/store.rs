@@ -11,6 +11,21 @@ use jiff_sqlx::ToSqlx;
 use serde::Serialize;
 use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool};
+use std::collections::HashSet;
+use std::hash::Hash;
+
+/// One column of a batch, for `unnest`.
+pub(crate) fn column<'a, R, C>(rows: &[&'a R], of: impl Fn(&'a R) -> C) -> Vec<C> {
+    rows.iter().map(|row| of(row)).collect()
+}
+
+/// The last version of each row, at the place where that version stood: one statement must not touch a row twice.
+pub(crate) fn newest<'a, R, K: Eq + Hash>(rows: &[&'a R], key: impl Fn(&R) -> K) -> Vec<&'a R> {
+    let mut seen = HashSet::with_capacity(rows.len());
+    let mut kept: Vec<_> = rows.iter().rev().copied().filter(|row| seen.insert(key(row))).collect();
+    kept.reverse();
+    kept
+}
 
 /// The migrations, embedded.
 static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
@@ -71,22 +86,27 @@ pub(crate) async fn announced(pool: &PgPool) -> Result<Vec<Announcement>, StoreE
 /// Stores a device that introduced itself.
 pub(crate) async fn announce(pool: &PgPool, spec: &Spec, announcement: &Announcement) -> Result<(), StoreError> {
     let mut conn = pool.acquire().await.doing("store a device")?;
-    device(&mut conn, spec, Some(announcement)).await.doing("store a device")
+    devices(&mut conn, &[spec], Some(announcement)).await.doing("store a device")
 }
 
-async fn device(conn: &mut PgConnection, spec: &Spec, announcement: Option<&Announcement>) -> Result<(), sqlx::Error> {
+async fn devices(
+    conn: &mut PgConnection,
+    specs: &[&Spec],
+    announcement: Option<&Announcement>,
+) -> Result<(), sqlx::Error> {
     sqlx::query(
         "insert into device (id, key, kind, name, place, announcement)
-         values ($1, $2, $3, $4, $5, $6)
+         select id, key, kind, name, place, $6::jsonb
+         from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::uuid[]) as spec (id, key, kind, name, place)
          on conflict (id) do update
          set kind = excluded.kind, name = excluded.name, place = excluded.place, announcement = excluded.announcement,
              removed_at = null",
     )
-    .bind(spec.id.0)
-    .bind(spec.key.as_str())
-    .bind(spec.kind.word())
-    .bind(&spec.name)
-    .bind(spec.place.0)
+    .bind(column(specs, |spec| spec.id.0))
+    .bind(column(specs, |spec| spec.key.as_str()))
+    .bind(column(specs, |spec| spec.kind.word()))
+    .bind(column(specs, |spec| spec.name.as_str()))
+    .bind(column(specs, |spec| spec.place.0))
     .bind(announcement.map(Json))
     .execute(conn)
     .await?;
@@ -132,9 +152,8 @@ pub async fn import(pool: &PgPool, site: &Site, now: Timestamp) -> Result<(), St
         .await
         .doing(DOING)?;
     }
-    for spec in compound.devices.values() {
-        device(&mut tx, spec, None).await.doing(DOING)?;
-    }
+    let specs: Vec<_> = compound.devices.values().collect();
+    devices(&mut tx, &specs, None).await.doing(DOING)?;
     let present: Vec<_> = compound.devices.keys().map(|DeviceId(id)| *id).collect();
     sqlx::query(
         "update device set removed_at = $2 where announcement is null and removed_at is null and id <> all($1)",

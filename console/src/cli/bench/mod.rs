@@ -3,10 +3,13 @@
 //! A bench runs the product in this process on a directory of its own, over real sockets, and ends by itself.
 
 mod alarms;
+mod crash;
 mod doors;
+mod process;
 mod recognition;
 mod start;
 mod video;
+mod wire;
 
 use super::DataDir;
 use super::serve::fail;
@@ -32,6 +35,8 @@ enum What {
     Start(start::Start),
     /// Alarms from a device's socket to the operators' browsers
     Alarms(alarms::Alarms),
+    /// kill -9 at random, and whether anything acknowledged is missing or there twice
+    Crash(crash::Crash),
     /// Decisions at a door
     Doors(doors::Doors),
     /// Plates and faces, processor time per frame
@@ -61,17 +66,32 @@ impl Bench {
             match self.what {
                 What::Start(bench) => (bench.common.json, bench.measure().await),
                 What::Alarms(bench) => (bench.common.json, bench.measure().await),
+                What::Crash(bench) => (bench.common.json, bench.measure().await),
                 What::Doors(bench) => (bench.common.json, bench.measure()),
                 What::Recognition(bench) => (bench.common.json, tokio::task::block_in_place(|| bench.measure())),
                 What::Video(bench) => (bench.common.json, bench.measure().await),
             }
         });
         match outcome {
-            Ok(figures) if json => super::print(&format!("{}\n", Value::Object(figures))),
-            Ok(figures) => super::print(&table(&figures)),
+            Ok(figures) => {
+                let text = if json { format!("{}\n", Value::Object(figures.clone())) } else { table(&figures) };
+                let printed = super::print(&text);
+                match broken(&figures) {
+                    None => printed,
+                    Some(promise) => fail(&anyhow::anyhow!("{promise}")),
+                }
+            }
             Err(error) => fail(&error),
         }
     }
+}
+
+/// The promise that these figures break, if they do.
+fn broken(figures: &Figures) -> Option<String> {
+    ["missing", "doubled"].iter().find_map(|name| {
+        let count = figures.get(*name)?.as_u64().filter(|count| *count > 0)?;
+        Some(format!("{count} {name}: what was acknowledged is not in the store exactly once"))
+    })
 }
 
 /// Figures by their plain names, in the order they are read.
