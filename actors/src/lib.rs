@@ -30,6 +30,7 @@ pub mod telemetry;
 pub mod testkit;
 pub mod video;
 pub mod workorder;
+pub mod yardstick;
 
 pub use board::Board;
 pub use bus::Change;

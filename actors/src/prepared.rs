@@ -65,6 +65,11 @@ impl Prepared {
         Ok(())
     }
 
+    /// Prepares a device that has nothing in the store.
+    pub(crate) fn put_fresh(&self, id: DeviceId) {
+        self.stored.lock().unwrap_or_else(PoisonError::into_inner).insert(id, Stored::default());
+    }
+
     /// What was read for a machine, once.
     pub(crate) fn stored(&self, name: Name) -> Option<Stored> {
         let Name::Device(id) = name else { return None };

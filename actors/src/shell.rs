@@ -3,10 +3,10 @@
 //! It takes a message, reads the clock, lets `core` decide and hands the effects on. Nothing in `handle` waits: a step is
 //! whole or did not happen, also when the actor is killed.
 
+use crate::access;
 use crate::address::{Addresses, Entered, Name};
 use crate::clock::Clock;
 use crate::journal::{Entry, Journal, Mark, NewEvent, Receipt};
-use crate::access;
 use crate::prepared::{Prepared, Stored};
 use gatehouse_core::device::link::Downlink;
 use gatehouse_core::effect::Effect;

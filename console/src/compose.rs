@@ -230,16 +230,7 @@ fn device_users(devices: &[&DeviceDef], secrets: &Secrets) -> anyhow::Result<Vec
         .into_iter()
         .map(|(name, (password, behind))| match behind.as_slice() {
             [device] if device.key.as_str() == name => Ok(User::device(&device.key, &password)?),
-            several => {
-                let topics = |leaves: &[&str]| -> Vec<String> {
-                    several
-                        .iter()
-                        .flat_map(|device| leaves.iter().map(move |leaf| format!("gh/{}/{leaf}", device.key)))
-                        .collect()
-                };
-                let publish = topics(&["status", "state", "event", "result"]);
-                Ok(User::integrator(&name, &password, publish, topics(&["set"]))?)
-            }
+            several => Ok(User::gateway(&name, &password, several.iter().map(|device| device.key.clone()))?),
         })
         .collect()
 }

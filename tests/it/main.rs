@@ -4,6 +4,7 @@
 
 mod alarm;
 mod authz;
+mod crash;
 mod demo;
 mod door;
 mod faults;

@@ -27,10 +27,19 @@ fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
 }
 
 fn rust_files() -> Vec<PathBuf> {
-    ["core/src", "actors/src", "vision/src", "adapters/src", "adapters/simcam/src", "console/src", "tests/src", "tests/it"]
-        .iter()
-        .flat_map(|dir| files(&root().join(dir), "rs"))
-        .collect()
+    [
+        "core/src",
+        "actors/src",
+        "vision/src",
+        "adapters/src",
+        "adapters/simcam/src",
+        "console/src",
+        "tests/src",
+        "tests/it",
+    ]
+    .iter()
+    .flat_map(|dir| files(&root().join(dir), "rs"))
+    .collect()
 }
 
 fn shown(path: &Path) -> String {

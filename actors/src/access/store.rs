@@ -24,7 +24,7 @@ pub(crate) async fn append(conn: &mut PgConnection, rows: &[&AccessRecord]) -> R
     .bind(column(rows, |row| row.person_name.as_str()))
     .bind(column(rows, |row| row.via.word()))
     .bind(column(rows, |row| row.granted))
-    .bind(column(rows, |row| row.reason.as_deref()))
+    .bind(column(rows, |row| row.reason.as_str()))
     .bind(column(rows, |row| row.picture.map(|id| id.0)))
     .bind(column(rows, |row| row.latency_ms.map(|ms| i32::try_from(ms).unwrap_or(i32::MAX))))
     .execute(conn)

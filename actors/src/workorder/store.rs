@@ -33,7 +33,7 @@ pub(crate) async fn put(conn: &mut PgConnection, orders: &[&WorkOrder]) -> Resul
     .bind(column(rows, |row| row.device.map(|id| id.0)))
     .bind(column(rows, |row| row.place.map(|id| id.0)))
     .bind(column(rows, |row| row.alarm.map(|id| id.0)))
-    .bind(column(rows, |row| row.assignee.as_deref()))
+    .bind(column(rows, |row| row.assignee.as_str()))
     .bind(column(rows, |row| row.at.to_sqlx()))
     .bind(column(rows, |row| row.due_at.map(ToSqlx::to_sqlx)))
     .bind(column(rows, |row| row.done_at.map(ToSqlx::to_sqlx)))

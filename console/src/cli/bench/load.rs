@@ -247,7 +247,12 @@ impl Listener {
     }
 }
 
-async fn measure(order: &Order, field: &Arc<Field>, mut listener: Listener, mut mouths: Vec<Mouth>) -> Result<Measured> {
+async fn measure(
+    order: &Order,
+    field: &Arc<Field>,
+    mut listener: Listener,
+    mut mouths: Vec<Mouth>,
+) -> Result<Measured> {
     let cpu = cpu_seconds();
     let hearing = field.clone();
     let listening = tokio::spawn(async move { while listener.hear(&hearing).await.is_ok() {} });

@@ -62,7 +62,8 @@ impl Process {
 
     /// Memory, MB; pages shared with others count by their share.
     pub fn memory_mb(self) -> f64 {
-        let text = std::fs::read_to_string(PathBuf::from(format!("/proc/{}/smaps_rollup", self.pid))).unwrap_or_default();
+        let text =
+            std::fs::read_to_string(PathBuf::from(format!("/proc/{}/smaps_rollup", self.pid))).unwrap_or_default();
         let sizes: BTreeMap<&str, f64> = text
             .lines()
             .filter_map(|line| {

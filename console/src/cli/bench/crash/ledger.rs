@@ -37,6 +37,11 @@ impl Ledger {
     pub fn counts(&self) -> [(&'static str, usize); 4] {
         let noted = self.noted();
         let alarms = noted.alarms.values().map(|(_, acked)| *acked as usize).sum();
-        [("reads", noted.reads.len()), ("alarms", alarms), ("acks", noted.acks.len()), ("commands", noted.commands.len())]
+        [
+            ("reads", noted.reads.len()),
+            ("alarms", alarms),
+            ("acks", noted.acks.len()),
+            ("commands", noted.commands.len()),
+        ]
     }
 }

@@ -91,13 +91,18 @@ impl Crash {
         let load = Load { places, admin, ledger: ledger.clone(), pulse: pulse.clone() };
         let (stop, stopped) = watch::channel(false);
         let clients = load.start(self.readers, self.sensors, &stopped).await?;
-        pulse.after(Instant::now(), RECOVERED_WITHIN).await.context("nothing was acknowledged before the first kill")?;
+        pulse
+            .after(Instant::now(), RECOVERED_WITHIN)
+            .await
+            .context("nothing was acknowledged before the first kill")?;
 
         let began = Instant::now();
         let kills = self.kill_about(&mut program, &place, &load, &mut StdRng::seed_from_u64(seed)).await?;
         let killed_for = began.elapsed();
         let _ = stop.send(true);
-        tokio::time::timeout(FINISHED_WITHIN, clients.join_all()).await.context("the clients did not come to an end")?;
+        tokio::time::timeout(FINISHED_WITHIN, clients.join_all())
+            .await
+            .context("the clients did not come to an end")?;
         settled(&load.now_at(program.address()?)).await?;
         let (cpu_s, rss_mb) = (program.process()?.cpu_s(), program.process()?.memory_mb());
         program.stop().await?;
@@ -183,15 +188,22 @@ async fn mqtt_address(admin: &Client) -> anyhow::Result<std::net::SocketAddr> {
 
 /// Waits until every mailbox is empty and everything queued is written.
 async fn settled(admin: &Client) -> anyhow::Result<()> {
-    let mut quiet = 0;
+    let (mut quiet, mut last) = (0, String::new());
     let began = Instant::now();
     while quiet < 3 {
-        anyhow::ensure!(began.elapsed() < FINISHED_WITHIN, "the actors do not come to rest");
+        anyhow::ensure!(began.elapsed() < FINISHED_WITHIN, "the actors do not come to rest: {last}");
         tokio::time::sleep(Duration::from_millis(200)).await;
-        let Ok(health) = admin.get("/api/health").await else { continue };
-        let actors = health["actors"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let idle = actors.iter().all(|actor| actor["depth"] == 0 && actor["state"] == "running");
-        quiet = if idle && !actors.is_empty() { quiet + 1 } else { 0 };
+        let health = match admin.get("/api/health").await {
+            Ok(health) => health,
+            Err(error) => {
+                last = error.to_string();
+                continue;
+            }
+        };
+        let actors = health["actors"].as_array().context("no actors")?;
+        let busy: Vec<_> = actors.iter().filter(|actor| actor["depth"] != 0 || actor["state"] != "running").collect();
+        quiet = if busy.is_empty() { quiet + 1 } else { 0 };
+        last = json!(busy).to_string();
     }
     Ok(())
 }
