@@ -239,7 +239,8 @@ impl Journal {
         loop {
             match self.attempt(&group).await {
                 Ok(()) => {
-                    if self.0.away.send_replace(false) {
+                    // Only a change is told: whoever follows it writes, and would write for ever.
+                    if self.0.away.send_if_modified(|away| std::mem::replace(away, false)) {
                         warn!("The database is back");
                     }
                     for queued in group {
@@ -249,7 +250,7 @@ impl Journal {
                 }
                 Err(error) if is_refusal(&error) => break,
                 Err(error) => {
-                    if !self.0.away.send_replace(true) {
+                    if self.0.away.send_if_modified(|away| !std::mem::replace(away, true)) {
                         error!(
                             error = &error as &dyn std::error::Error,
                             "The database is away; what happens waits in memory"

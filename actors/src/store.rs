@@ -208,3 +208,15 @@ pub async fn import(pool: &PgPool, site: &Site, now: Timestamp) -> Result<(), St
     }
     tx.commit().await.doing(DOING)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_versions_of_a_row_the_last_counts_where_it_stood() {
+        let versions = [(1, "raised"), (2, "raised"), (1, "closed"), (3, "raised")];
+        let rows: Vec<_> = versions.iter().collect();
+        assert_eq!(newest(&rows, |row| row.0), [&(2, "raised"), &(1, "closed"), &(3, "raised")]);
+    }
+}

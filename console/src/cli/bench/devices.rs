@@ -65,7 +65,10 @@ impl Devices {
     async fn row(&self, devices: u32, rate: u32) -> Result<Figures> {
         let connections = connections(devices as usize, self.connections);
         let own = connections == devices as usize;
-        let before_mb = resident_mb();
+        // The product around one device: what more there is belongs to the others.
+        let alone = Bed::start(&self.common.data.path(), Some(&site(1, own))).await?;
+        let alone_mb = resident_mb();
+        alone.stop().await;
         let began = Instant::now();
         let bed = Bed::start(&self.common.data.path(), Some(&site(devices, own))).await?;
         let first_start_ms = began.elapsed().as_secs_f64() * 1e3;
@@ -96,7 +99,7 @@ impl Devices {
         figures.insert("database_cpu_s".into(), json!(database.cpu_s() - database_cpu));
         figures.insert("rss_mb".into(), json!(resident_mb()));
         figures.insert("database_mb".into(), json!(Database::of(me).memory_mb()));
-        figures.insert("device_kb".into(), json!((resident_mb() - before_mb) * 1e3 / f64::from(devices)));
+        figures.insert("device_kb".into(), json!((resident_mb() - alone_mb) * 1e3 / f64::from(devices)));
         figures.insert("started_mb".into(), json!(started_mb));
         figures.insert("connect_ms".into(), json!(connect_ms));
         figures.insert("first_start_ms".into(), json!(first_start_ms));

@@ -17,7 +17,6 @@ use crate::client::Client;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -197,7 +196,7 @@ async fn hear_acks(mut ears: Ears, connection: usize, field: Arc<Field>) {
 
 /// Who listens.
 enum Listener {
-    Console(crate::client::Live, HashMap<String, usize>),
+    Console(crate::client::Live),
     Bare(Ears, Mouth),
 }
 
@@ -211,18 +210,14 @@ impl Listener {
         };
         let console = Client::sign_in(*address, "admin", password).await?;
         let mut live = console.live(&["devices"]).await?;
-        let snapshot = live.until(|message| (message["t"] == "snap").then(|| message.clone())).await?;
-        let keys = snapshot["data"]["devices"].as_array().context("the console shows no devices")?.iter();
-        let keys = keys.filter_map(|device| {
-            let n = device["key"].as_str()?.strip_prefix("device-")?.parse().ok()?;
-            Some((device["id"].as_str()?.to_owned(), n))
-        });
-        Ok(Self::Console(live, keys.collect()))
+        // The snapshot first: what comes after it is news.
+        live.until(|message| (message["t"] == "snap").then_some(())).await?;
+        Ok(Self::Console(live))
     }
 
     async fn hear(&mut self, field: &Field) -> Result<()> {
         match self {
-            Self::Console(live, _) => {
+            Self::Console(live) => {
                 let message = live.next().await?;
                 let now = field.now();
                 for device in message["u"].as_array().into_iter().flatten() {
