@@ -31,8 +31,9 @@ async fn what_was_acknowledged_before_kill_9_is_there_once() -> Result<()> {
         .output();
     let output = tokio::time::timeout(PATIENCE * 10, bench).await.context("the bench does not end")??;
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    let figures = said.lines().find(|line| line.starts_with('{')).with_context(|| said.clone())?;
-    let figures: Value = serde_json::from_str(figures)?;
+    // The test runner writes on the same line before it.
+    let figures = said.lines().find_map(|line| line.find('{').and_then(|at| line.get(at..)));
+    let figures: Value = serde_json::from_str(figures.with_context(|| said.clone())?)?;
     assert_eq!((figures["missing"].as_u64(), figures["doubled"].as_u64()), (Some(0), Some(0)), "{said}");
     assert_eq!(figures["databases_left_behind"], 0, "{figures}");
     assert!(figures["acknowledged"].as_u64().is_some_and(|count| count > 20), "{figures}");
