@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::command::CommandView;
 use crate::event::EventView;
 use crate::video::{Bookmark, VideoLink};
-use crate::{access, alarm, command, event, passage, video, workorder};
+use crate::{access, alarm, command, event, outbox, passage, video, workorder};
 use gatehouse_core::effect::Record;
 use gatehouse_core::event::{Body, Event};
 use gatehouse_core::id::{DeviceId, EventId, PlaceId};
@@ -296,6 +296,7 @@ impl Journal {
                 Record::Note(row) => alarm::store::note(&mut tx, row).await?,
                 Record::Clip(row) => video::store::put(&mut tx, row).await?,
                 Record::WorkOrder(row) => workorder::store::put(&mut tx, row).await?,
+                Record::Outbox(row) => outbox::store::put(&mut tx, row).await?,
             }
         }
         let marks: Vec<&Mark> = group.iter().filter_map(|queued| queued.mark.as_ref()).collect();
@@ -318,7 +319,7 @@ impl Journal {
                     self.0.tally.put(&view, row.closed_at.is_none());
                     bus.publish(Change::Alarm(view));
                 }
-                Record::Note(_) => {}
+                Record::Note(_) | Record::Outbox(_) => {}
                 Record::Clip(clip) => self.0.video.bookmark(Bookmark::from(&clip)),
                 Record::WorkOrder(row) => bus.publish(Change::WorkOrder(Arc::new(row))),
             }

@@ -10,11 +10,12 @@ use crate::clock::Clock;
 use crate::error::{Error, StoreError};
 use crate::ingress::{Ingress, IngressHealth, Newcomer};
 use crate::journal::{Entry, Journal, NewEvent, Receipt, Surroundings};
+use crate::outbox::{Outbox, OutboxConfig};
 use crate::shell::{Load, Message, Shared, Shell};
 use crate::store::{DatabaseHealth, MigrateError};
 use crate::supervise::{ActorHealth, Happened, Health, Order, Policy, Spawn, Supervisor, Told};
 use crate::video::{NoVideo, VideoLink};
-use crate::{access, alarm, event, store, telemetry, video, workorder};
+use crate::{access, alarm, event, outbox, store, telemetry, video, workorder};
 use gatehouse_core::alarm::{AlarmCall, AlarmCallError, AlarmKind, Alarms};
 use gatehouse_core::device::Device;
 use gatehouse_core::device::link::{Downlink, Intake, Refused};
@@ -47,6 +48,10 @@ const AT_ONCE: usize = 32;
 const INTERNAL_DAYS: i64 = 30;
 /// How long readings are kept.
 const READINGS_DAYS: i64 = 90;
+/// How long it is kept that a notice was delivered.
+const DONE_DAYS: i64 = 7;
+/// How long a notice that could not be delivered can be sent again.
+const DEAD_DAYS: i64 = 90;
 /// The access snapshot is made anew at least this often.
 const RECONCILE: Duration = Duration::from_secs(300);
 
@@ -66,6 +71,8 @@ pub struct SystemConfig {
     pub master_key: [u8; 32],
     /// How often a part may fail.
     pub restarts: Policy,
+    /// Who is told of alarms outside.
+    pub outbox: OutboxConfig,
 }
 
 impl SystemConfig {
@@ -79,6 +86,7 @@ impl SystemConfig {
             video: Arc::new(NoVideo),
             master_key: [0; 32],
             restarts: Policy::default(),
+            outbox: OutboxConfig::default(),
         }
     }
 }
@@ -137,6 +145,7 @@ pub(crate) struct Inner {
     supervisor: ActorRef<Order>,
     health: Health,
     office: Office,
+    outbox: Outbox,
     epoch: Uuid,
     since: Timestamp,
     pub(crate) master_key: [u8; 32],
@@ -153,7 +162,7 @@ pub struct System(Arc<Inner>);
 impl System {
     /// Migrates, imports, restores, replays what was not handled, and opens the intake.
     pub async fn start(config: SystemConfig) -> Result<Self, StartError> {
-        let SystemConfig { pool, clock, site, downlinks, video, master_key, restarts } = config;
+        let SystemConfig { pool, clock, site, downlinks, video, master_key, restarts, outbox } = config;
         store::migrate(&pool).await?;
         if let Some(site) = &site {
             site.check().map_err(StartError::Site)?;
@@ -192,6 +201,7 @@ impl System {
             downlinks,
             telemetry,
         });
+        let outbox = Outbox::open(&shared, outbox).await?;
         let (newcomers, arrivals) = mpsc::channel(256);
         let ingress = Arc::new(Ingress::new(shared.clone(), newcomers));
         let day_ago = clock.now().saturating_sub(SignedDuration::from_hours(24)).unwrap_or(Timestamp::MIN);
@@ -215,6 +225,7 @@ impl System {
             supervisor,
             health,
             office: Office::default(),
+            outbox,
             epoch: clock.uuid(),
             since: clock.now(),
             master_key,
@@ -245,6 +256,9 @@ impl System {
         system.spawn(system.clone().take_in(arrivals));
         system.spawn(system.clone().reconcile());
         system.spawn(system.clone().watch_store());
+        for work in system.0.outbox.work(&system.0.shared, &system.0.bus) {
+            system.spawn(work);
+        }
         for bookmark in video::store::pending(&pool).await? {
             video.bookmark(bookmark);
         }
@@ -488,6 +502,9 @@ impl System {
             if let Err(error) = telemetry::store::forget(self.pool(), before(READINGS_DAYS)).await {
                 warn!(error = &error as &dyn std::error::Error, "Old readings are not removed");
             }
+            if let Err(error) = outbox::store::forget(self.pool(), before(DONE_DAYS), before(DEAD_DAYS)).await {
+                warn!(error = &error as &dyn std::error::Error, "Old deliveries are not removed");
+            }
         }
     }
 
@@ -610,6 +627,10 @@ impl System {
 
     pub(crate) fn shared(&self) -> &Shared {
         &self.0.shared
+    }
+
+    pub(crate) fn outbox(&self) -> &Outbox {
+        &self.0.outbox
     }
 
     pub(crate) fn clock(&self) -> &Clock {

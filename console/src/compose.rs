@@ -6,7 +6,7 @@ use crate::config::{BrokerUser, Config};
 use crate::demo::Demo;
 use crate::provision::{self, Cluster, ClusterOptions, InstanceLock, Progress, Provided, Provision};
 use crate::secrets::{self, Secrets};
-use crate::{auth, routes, site};
+use crate::{auth, routes, site, webhooks};
 use anyhow::{Context, bail};
 use axum_server::accept::NoDelayAcceptor;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
@@ -15,6 +15,7 @@ use gatehouse_adapters::mqtt::broker::{Broker, BrokerConfig};
 use gatehouse_adapters::mqtt::users::User;
 use gatehouse_adapters::mqtt::{self, MqttConfig};
 use gatehouse_core::id::DeviceId;
+use gatehouse_core::outbox::Origin;
 use gatehouse_core::site::{DeviceDef, Site};
 use gatehouse_vision::pipeline::pool::{Loader, Readers};
 use gatehouse_vision::recognizer::Recognizer;
@@ -102,6 +103,7 @@ pub async fn start(options: Options, progress: &mut (dyn Progress + Send)) -> an
     system_config.site = Some(definition.clone());
     system_config.video = Arc::new(bookmarks);
     system_config.master_key = secrets.key("master-key")?;
+    system_config.outbox = webhooks::open(&config.webhooks, origin(&config, &definition, address))?;
     let system = System::start(system_config).await.context("starting the actors")?;
 
     let (broker, mqtt_config) = open_broker(&config, &definition, &secrets).await?;
@@ -308,6 +310,13 @@ async fn look_when_a_car_waits(system: System, vision: Vision, site: Site) {
             Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
         }
     }
+}
+
+/// What notices say of their origin: the site's name, and the console by its first public name or where it listens.
+fn origin(config: &Config, site: &Site, address: SocketAddr) -> Origin {
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
+    let console = config.origins.first().cloned().unwrap_or_else(|| format!("{scheme}://{address}"));
+    Origin { site: site.name.clone(), console: console.trim_end_matches('/').to_owned() }
 }
 
 /// Makes the first administrator when there is no account at all; gives the password, which is stored nowhere.

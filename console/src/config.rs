@@ -2,6 +2,9 @@
 //!
 //! The site's facts (doors, cameras, people) are in the file that `site` names. Secrets are given by file, never inline.
 
+use gatehouse_adapters::webhook::WebhookConfig;
+use gatehouse_core::alarm::{AlarmKind, Priority};
+use gatehouse_core::outbox::kind_words;
 use serde::Deserialize;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -24,6 +27,8 @@ pub struct Config {
     pub recording: Recording,
     /// Recognition.
     pub recognition: Recognition,
+    /// Systems outside that are told of alarms.
+    pub webhooks: Vec<Webhook>,
     /// TLS of the console.
     pub tls: Option<Tls>,
     /// Names by which browsers may reach the console besides the listening address, e.g. `https://gate.example`.
@@ -84,6 +89,31 @@ pub struct Recognition {
     pub enabled: bool,
 }
 
+/// A system outside that is told of alarms.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Webhook {
+    /// Its name here: lower-case words of a-z, 0-9 and '-'.
+    pub name: String,
+    /// Where notices are posted to.
+    pub url: String,
+    /// File with the secret that notices are signed with, `whsec_…`; made with a random one when it does not exist.
+    pub secret_file: PathBuf,
+    /// Alarms of this priority and above: 1 critical to 4 low.
+    #[serde(default = "every_priority")]
+    pub min_priority: u8,
+    /// Only these kinds of alarm; empty for all.
+    #[serde(default)]
+    pub kinds: Vec<String>,
+    /// Whether it may be at a loopback, private or link-local address.
+    #[serde(default)]
+    pub allow_private: bool,
+}
+
+fn every_priority() -> u8 {
+    4
+}
+
 /// TLS of the console, in PEM files.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -104,6 +134,7 @@ impl Default for Config {
             broker: Broker::default(),
             recording: Recording::default(),
             recognition: Recognition::default(),
+            webhooks: Vec::new(),
             tls: None,
             origins: Vec::new(),
         }
@@ -178,6 +209,7 @@ impl Config {
         config.database.url_file.iter_mut().for_each(&mut resolve);
         config.broker.password_file.iter_mut().for_each(&mut resolve);
         config.broker.users.iter_mut().for_each(|user| resolve(&mut user.password_file));
+        config.webhooks.iter_mut().for_each(|webhook| resolve(&mut webhook.secret_file));
         if let Some(tls) = &mut config.tls {
             resolve(&mut tls.cert);
             resolve(&mut tls.key);
@@ -207,7 +239,29 @@ impl Config {
                 &format!("user {:?} may use no topic: list its topic filters", user.name),
             ));
         }
+        for (nth, webhook) in self.webhooks.iter().enumerate() {
+            if self.webhooks.iter().take(nth).any(|other| other.name == webhook.name) {
+                return Err(wrong("webhooks.name", &format!("{:?} is there twice: give one another name", webhook.name)));
+            }
+            webhook.check().map_err(|(field, problem)| wrong(field, &format!("target {:?}: {problem}", webhook.name)))?;
+        }
         Ok(())
+    }
+}
+
+impl Webhook {
+    /// The field that does not fit, and what to do about it.
+    fn check(&self) -> Result<(), (&'static str, String)> {
+        let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if self.name.is_empty() || self.name.len() > 40 || !self.name.chars().all(word) {
+            return Err(("webhooks.name", "a name is 1 to 40 of a-z, 0-9 and '-', e.g. property-system".to_owned()));
+        }
+        WebhookConfig::url(&self.url).map_err(|error| ("webhooks.url", error.to_string()))?;
+        Priority::try_from(self.min_priority).map_err(|error| ("webhooks.min_priority", error.to_string()))?;
+        match self.kinds.iter().find(|kind| AlarmKind::parse(kind).is_none()) {
+            Some(kind) => Err(("webhooks.kinds", format!("{kind:?} is no kind of alarm; there are {}", kind_words()))),
+            None => Ok(()),
+        }
     }
 }
 
@@ -233,6 +287,24 @@ mod tests {
         let error = read("site = \"site.toml\"\nlisten = \"0.0.0.0:8080\"\n").unwrap_err();
         assert!(error.contains("listen") && error.contains("[tls]"), "{error}");
         assert!(read("site = \"site.toml\"\nlisten = \"127.0.0.1:8080\"\n").is_ok());
+    }
+
+    #[test]
+    fn a_webhook_that_does_not_fit_is_named_with_its_field_and_the_remedy() {
+        let check = |more: &str, field: &str, remedy: &str| {
+            let text = format!("site = \"site.toml\"\n[[webhooks]]\nname = \"a\"\nsecret_file = \"s\"\n{more}");
+            let error = read(&text).unwrap_err();
+            assert!(error.contains(field) && error.contains(remedy), "{error}");
+        };
+        check("url = \"ftp://x\"", "webhooks.url", "https://");
+        check("url = \"https://u:hunter2@x\"", "webhooks.url", "must not hold a user or password");
+        check("url = \"https://x\"\nmin_priority = 5", "webhooks.min_priority", "1 critical");
+        check("url = \"https://x\"\nkinds = [\"fier\"]", "webhooks.kinds", "fire, ");
+        check("url = \"https://x\"\nurll = \"y\"", "urll", "line");
+        let twice = "[[webhooks]]\nname = \"a\"\nsecret_file = \"s\"\nurl = \"https://x\"";
+        check(&format!("url = \"https://x\"\n{twice}"), "webhooks.name", "another name");
+        let config = read(&format!("site = \"site.toml\"\n{twice}")).unwrap();
+        assert!(config.webhooks[0].secret_file.is_absolute() && config.webhooks[0].min_priority == 4);
     }
 
     #[test]

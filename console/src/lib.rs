@@ -22,4 +22,5 @@ pub mod router;
 pub mod routes;
 pub mod secrets;
 pub mod site;
+pub mod webhooks;
 pub mod ws;

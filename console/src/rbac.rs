@@ -56,11 +56,14 @@ pub enum Permission {
     /// Read the audit log.
     #[serde(rename = "audit.read")]
     AuditRead,
+    /// Operate the program: restart its parts.
+    #[serde(rename = "system.operate")]
+    SystemOperate,
 }
 
 impl Permission {
     /// Every permission a role can hold.
-    pub const ALL: [Permission; 15] = [
+    pub const ALL: [Permission; 16] = [
         Permission::DeviceRead,
         Permission::DeviceCommand,
         Permission::VideoRead,
@@ -76,6 +79,7 @@ impl Permission {
         Permission::DemoPlay,
         Permission::UserManage,
         Permission::AuditRead,
+        Permission::SystemOperate,
     ];
 
     /// The word used on the wire.
@@ -98,6 +102,7 @@ impl Permission {
             Permission::DemoPlay => "demo.play",
             Permission::UserManage => "user.manage",
             Permission::AuditRead => "audit.read",
+            Permission::SystemOperate => "system.operate",
         }
     }
 }
@@ -154,6 +159,7 @@ impl Role {
             P::WorkOrderWrite => matches!(self, Role::Admin | Role::Operator | Role::Engineer | Role::Manager),
             P::HealthRead => matches!(self, Role::Admin | Role::Operator | Role::Engineer),
             P::DemoPlay => matches!(self, Role::Admin | Role::Operator),
+            P::SystemOperate => matches!(self, Role::Admin | Role::Engineer),
             P::UserManage | P::AuditRead => matches!(self, Role::Admin),
         }
     }

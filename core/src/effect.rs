@@ -6,6 +6,7 @@ use crate::command::Command;
 use crate::device::link::Downlink;
 use crate::event::Body;
 use crate::id::DeviceId;
+use crate::outbox::Outgoing;
 use crate::passage::Passage;
 use crate::workorder::WorkOrder;
 
@@ -49,4 +50,6 @@ pub enum Record {
     Clip(Clip),
     /// A work order.
     WorkOrder(WorkOrder),
+    /// What leaves the system.
+    Outbox(Box<Outgoing>),
 }

@@ -86,6 +86,7 @@ impl Audience {
                 "face.seen",
                 "command.state",
                 "actor.quarantined",
+                "target.moved",
             ],
             Audience::Alarm => &["ask.raise", "ask.clear", "work_order.moved"],
             Audience::WorkOrder => &["alarm.moved"],
@@ -405,6 +406,16 @@ pub enum Body {
         /// Why it stopped.
         reason: String,
     },
+    /// A target of notices changed how it does.
+    #[serde(rename = "target.moved")]
+    TargetMoved {
+        /// Its name.
+        target: String,
+        /// `failing`, `working`, `gone`, `enabled`, `disabled`, `removed`.
+        what: String,
+        /// Why, when it does not work.
+        reason: String,
+    },
     /// The program started or stopped.
     #[serde(rename = "system.moved")]
     SystemMoved {
@@ -437,7 +448,8 @@ impl Body {
             | Body::Plate { .. }
             | Body::Face { .. }
             | Body::CommandMoved { .. }
-            | Body::ActorQuarantined { .. } => &[Audience::Rule],
+            | Body::ActorQuarantined { .. }
+            | Body::TargetMoved { .. } => &[Audience::Rule],
             Body::AlarmMoved { .. } => &[Audience::WorkOrder],
             Body::WorkOrderMoved { .. } => &[Audience::Alarm],
             Body::Granted { .. }

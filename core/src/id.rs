@@ -80,6 +80,8 @@ ids! {
     WorkOrderId,
     /// One presentation of a credential.
     AccessId,
+    /// One notice for one target, however often it is sent.
+    DeliveryId,
     /// An operator's account.
     UserId,
 }

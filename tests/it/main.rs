@@ -12,6 +12,7 @@ mod garbage;
 mod gate;
 mod kill;
 mod openapi;
+mod outbox;
 mod presence;
 mod restart;
 mod sensor;

@@ -2,7 +2,7 @@
 
 use gatehouse_actors::testkit::HandClock;
 use gatehouse_actors::views::AlarmView;
-use gatehouse_actors::{Bookmark, Change, Clock, CommandRequest, Policy, System, SystemConfig, VideoLink};
+use gatehouse_actors::{Bookmark, Change, Clock, CommandRequest, OutboxConfig, Policy, System, SystemConfig, VideoLink};
 use gatehouse_core::alarm::AlarmKind;
 use gatehouse_core::device::link::{Downlink, Outcome, PresenceCause, Refused, Uplink, Verb};
 use gatehouse_core::device::telemetry::Value;
@@ -47,6 +47,7 @@ pub struct Compound {
     pub recorder: Arc<Recorder>,
     clock: Clock,
     policy: Policy,
+    outbox: OutboxConfig,
     downlinks: mpsc::Receiver<Downlink>,
     changes: broadcast::Receiver<Change>,
 }
@@ -97,12 +98,21 @@ impl Compound {
 
     /// The compound with its own restart policy.
     pub async fn start_with(policy: Policy) -> Self {
+        Self::start_as(policy, OutboxConfig::default()).await
+    }
+
+    /// The compound with systems outside that are told of its alarms.
+    pub async fn start_telling(outbox: OutboxConfig) -> Self {
+        Self::start_as(Policy::default(), outbox).await
+    }
+
+    async fn start_as(policy: Policy, outbox: OutboxConfig) -> Self {
         let pool = crate::database::fresh().await;
         let (clock, hand) = Clock::hand_wound("2026-05-04T01:00:00Z".parse().expect("a timestamp"));
         let recorder = Arc::new(Recorder::default());
-        let (system, downlinks) = run(&pool, &clock, policy, &recorder).await;
+        let (system, downlinks) = run(&pool, &clock, policy, &outbox, &recorder).await;
         let changes = system.changes();
-        Self { system, hand, pool, recorder, clock, policy, downlinks, changes }
+        Self { system, hand, pool, recorder, clock, policy, outbox, downlinks, changes }
     }
 
     /// Cuts the power and starts again on the same database.
@@ -113,8 +123,15 @@ impl Compound {
 
     /// Starts again on the same database.
     pub async fn restart(&mut self) {
-        (self.system, self.downlinks) = run(&self.pool, &self.clock, self.policy, &self.recorder).await;
+        (self.system, self.downlinks) = run(&self.pool, &self.clock, self.policy, &self.outbox, &self.recorder).await;
         self.changes = self.system.changes();
+    }
+
+    /// Stops in order and starts again on the same database, with other systems to tell.
+    pub async fn restart_telling(&mut self, outbox: OutboxConfig) {
+        self.system.stop().await;
+        self.outbox = outbox;
+        self.restart().await;
     }
 
     /// Moves time on.
@@ -289,6 +306,7 @@ async fn run(
     pool: &PgPool,
     clock: &Clock,
     restarts: Policy,
+    outbox: &OutboxConfig,
     recorder: &Arc<Recorder>,
 ) -> (System, mpsc::Receiver<Downlink>) {
     let (downlinks, told) = mpsc::channel(10_000);
@@ -298,6 +316,7 @@ async fn run(
         video: recorder.clone(),
         master_key: [9; 32],
         restarts,
+        outbox: outbox.clone(),
         ..SystemConfig::new(pool.clone(), downlinks)
     };
     (System::start(config).await.expect("the system starts"), told)

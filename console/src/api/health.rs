@@ -4,7 +4,7 @@ use crate::app::App;
 use crate::error::ApiError;
 use axum::Json;
 use axum::extract::State;
-use gatehouse_actors::views::{ActorHealth, DatabaseHealth, IngressHealth};
+use gatehouse_actors::views::{ActorHealth, ConsumerHealth, DatabaseHealth, IngressHealth};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::sync::Arc;
@@ -40,6 +40,9 @@ pub struct Health {
     /// Every way in.
     #[schema(value_type = Vec<serde_json::Value>)]
     pub ingress: Vec<IngressHealth>,
+    /// Every consumer of the event log: how far it is behind.
+    #[schema(value_type = Vec<serde_json::Value>)]
+    pub consumers: Vec<ConsumerHealth>,
     /// Every camera.
     pub cameras: Vec<CameraHealth>,
     /// Recognition.
@@ -161,6 +164,7 @@ async fn look(app: &App) -> Health {
         disk: disk(app.data()),
         actors: app.system().actors(),
         ingress: app.system().ingress(),
+        consumers: app.system().consumers().await.unwrap_or_default(),
         cameras: cameras(app),
         recognition: recognition(app),
     }

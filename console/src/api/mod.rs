@@ -15,4 +15,5 @@ pub mod people;
 pub mod place;
 pub mod session;
 pub mod user;
+pub mod webhook;
 pub mod work_order;

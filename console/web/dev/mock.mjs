@@ -186,15 +186,27 @@ function health() {
       { source: 'vision', depth: 1, limit: 64, taken: 48211, coalesced: 1203, refused: 0, undecodable: 0, last_error: '' },
       { source: 'webhook', depth: 0, limit: 256, taken: 12, coalesced: 0, refused: 0, undecodable: 0, last_error: '' },
     ],
+    consumers: targets.map((x) => ({ key: `webhook:${x.name}`, seq: messages, events: 0, seconds: 0 })),
     cameras: devices.filter((d) => d.kind === 'camera').map((d) => ({ id: d.id, key: d.key, live: d.state === 'live', reason: d.state === 'live' ? '' : 'timeout', fps: d.state === 'live' ? 15 : 0, kbps: d.state === 'live' ? 1100 + rnd() * 200 : 0, codec: 'H.264', width: 640, height: 360, viewers: 1, recording: true, restarts: 0, last_frame_at: now() })),
     recognition: { plates_ms_p50: 41, faces_ms_p50: 58, frames: 48211, dropped: 1203 },
   };
 }
 
+const target = (name, more) => ({ name, address: `https://${name}.example`, min_priority: 4, kinds: [], allow_private: false, enabled: true, health: 'working', delivered_at: ago(40), failed_at: null, failure: '', waiting: 0, oldest_at: null, dead: 0, ...more });
+const targets = [
+  target('property-system', { min_priority: 2 }),
+  target('fire-brigade', { health: 'failing', kinds: ['fire', 'smoke'], delivered_at: ago(86400 * 4), failed_at: ago(30), failure: 'the receiver answered 500 Internal Server Error', waiting: 3, oldest_at: ago(900), dead: 2 }),
+];
+const delivery = (of, kind, state, more) => ({ id: id(), target: of, kind, alarm: kind === 'test' ? null : id(), at: ago(60), state, attempts: 0, next_at: state === 'waiting' ? ago(-20) : null, reason: '', changed_at: ago(60), ...more });
+const deliveries = [
+  delivery('property-system', 'test', 'done'), delivery('property-system', 'alarm.raised', 'done'),
+  delivery('fire-brigade', 'alarm.acknowledged', 'waiting'), delivery('fire-brigade', 'alarm.raised', 'dead', { attempts: 87, reason: 'the receiver answered 500 Internal Server Error' }),
+];
+
 // ---- HTTP
 const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };
 const CSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; connect-src 'self'; worker-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
-const session = () => ({ user: { id: users[0].id, name: 'admin', role: 'admin' }, site: { name: 'Cedar Court', name_zh: '雪松苑', zone: 'Asia/Shanghai', demo: true }, permissions: ['device.read', 'device.command', 'video.read', 'alarm.read', 'alarm.handle', 'access.read', 'access.decide', 'people.read', 'people.write', 'work_order.read', 'work_order.write', 'health.read', 'demo.play', 'user.manage', 'audit.read'], version: '0.1.0', epoch: EPOCH });
+const session = () => ({ user: { id: users[0].id, name: 'admin', role: 'admin' }, site: { name: 'Cedar Court', name_zh: '雪松苑', zone: 'Asia/Shanghai', demo: true }, permissions: ['device.read', 'device.command', 'video.read', 'alarm.read', 'alarm.handle', 'access.read', 'access.decide', 'people.read', 'people.write', 'work_order.read', 'work_order.write', 'health.read', 'demo.play', 'user.manage', 'audit.read', 'system.operate'], version: '0.1.0', epoch: EPOCH });
 const fail = (status, code, message = code) => ({ status, body: { error: { code, message } } });
 const picture = (text, sub = '') => `<svg xmlns="http://www.w3.org/2000/svg" width="640" height="360"><defs><linearGradient id="g" x2="0" y2="1"><stop stop-color="#48525c"/><stop offset="1" stop-color="#1d2329"/></linearGradient></defs><rect width="640" height="360" fill="url(#g)"/><path d="M0 300L220 150h200l220 150z" fill="#2d343b"/><rect x="200" y="150" width="240" height="110" rx="22" fill="#11161b"/><rect x="255" y="210" width="130" height="36" rx="4" fill="#1d4fa3" stroke="#fff"/><text x="320" y="235" fill="#fff" font-family="sans-serif" font-size="20" text-anchor="middle">${text}</text><text x="14" y="26" fill="#dfe5ea" font-family="monospace" font-size="15">${sub || now().slice(0, 19)}</text></svg>`;
 const csv = (rows) => rows.map((r) => Object.values(r).map((v) => JSON.stringify(v ?? '')).join(',')).join('\n');
@@ -315,6 +327,17 @@ function route(method, path, q, body) {
       return o;
     }
     case 'GET health': return health();
+    case 'GET webhooks':
+      if (verb === 'deliveries') return { deliveries: deliveries.filter((d) => d.target === key && (!q.get('state') || d.state === q.get('state'))) };
+      return { targets, consumers: health().consumers };
+    case 'PUT webhooks': targets.find((x) => x.name === key).enabled = body.enabled; return { status: 204 };
+    case 'POST webhooks': {
+      if (verb === 'test') { const d = delivery(key, 'test', 'done'); deliveries.unshift(d); return { status: 202, body: d }; }
+      for (const d of deliveries) if (d.target === key && d.state === 'dead') d.state = 'waiting';
+      targets.find((x) => x.name === key).dead = 0;
+      return { status: 202, body: { deliveries: 1 } };
+    }
+    case 'POST deliveries': { const d = deliveries.find((x) => x.id === key); d.state = 'waiting'; targets.find((x) => x.name === d.target).dead--; return { status: 202, body: d }; }
     case 'GET demo': return { stories, auto: false };
     case 'POST demo': if (!play[body.story]) return fail(404, 'not_found'); play[body.story](); return { status: 202, body: { run: id() } };
     case 'GET users': return { users };

@@ -25,6 +25,7 @@ export const pages: Page[] = [
   { key: 'people', needs: 'people.read', title: 'nav.people', icon: 'people', letter: 'r', load: () => import('./apps/ops/people/PeoplePage.svelte') },
   { key: 'orders', needs: 'work_order.read', title: 'nav.orders', icon: 'orders', letter: 'w', load: () => import('./apps/ops/orders/OrdersPage.svelte') },
   { key: 'health', needs: 'health.read', title: 'nav.health', icon: 'health', letter: 'h', load: () => import('./apps/ops/health/HealthPage.svelte') },
+  { key: 'integrations', needs: 'health.read', title: 'nav.integrations', icon: 'integrations', letter: 'i', load: () => import('./apps/ops/integrations/IntegrationsPage.svelte') },
   {
     key: 'demo', title: 'nav.demo', icon: 'demo', letter: 'm', load: () => import('./apps/ops/demo/DemoPage.svelte'),
     shown: (s) => s.site.demo, needs: 'demo.play',

@@ -99,6 +99,8 @@ kinds! {
     DiskFull = "disk_full", High;
     /// The database is away or refuses.
     StoreAway = "store_away", High;
+    /// Notices for a target were given up.
+    DeliveryFailed = "delivery_failed", Medium;
     /// Recording does not work.
     RecordingFailed = "recording_failed", High;
 }

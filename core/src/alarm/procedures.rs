@@ -304,6 +304,24 @@ pub(super) fn text(kind: AlarmKind) -> Text {
                 ("Do not restart the program before the database is back.", "数据库恢复前不要重启程序。"),
             ],
         ),
+        AlarmKind::DeliveryFailed => (
+            ("Notices not delivered", "通知未送达"),
+            (
+                "A target was not reached for three days, or answered that it wants no more notices.",
+                "目标系统连续三天无法送达，或已回复不再接收通知。",
+            ),
+            ("The integrator's system does not know of these alarms.", "对接系统不知道这些报警。"),
+            &[
+                (
+                    "Read the reason on the Integrations page and call whoever runs the target.",
+                    "在集成页查看失败原因，联系目标系统的负责人。",
+                ),
+                (
+                    "Enable the target if it is disabled, send a test, then send the failed notices again.",
+                    "如目标已停用请启用，发送测试，然后重新发送失败的通知。",
+                ),
+            ],
+        ),
         AlarmKind::RecordingFailed => (
             ("Recording failed", "录像失败"),
             ("A recording cannot be written.", "录像无法写入。"),

@@ -572,6 +572,7 @@ impl<D: Device> Machine for Twin<D> {
             | Body::PeopleChanged { .. }
             | Body::ActorRestarted { .. }
             | Body::ActorQuarantined { .. }
+            | Body::TargetMoved { .. }
             | Body::SystemMoved { .. } => vec![],
         }
     }

@@ -1,8 +1,8 @@
 // The server's routes as functions, one group per domain word.
 import { http, query } from './http';
 import type {
-  AccessRecord, Alarm, AlarmDetail, AuditRow, Command, Counts, Credential, CredentialInput, Device, EventRow, Health,
-  Level, Passage, Person, PersonInput, Place, Priority, Session, Story, User, WorkOrder, WorkOrderState,
+  AccessRecord, Alarm, AlarmDetail, AuditRow, Command, ConsumerHealth, Counts, Credential, CredentialInput, Delivery, Device, EventRow, Health,
+  Level, Passage, Person, PersonInput, Place, Priority, Session, Story, Target, User, WorkOrder, WorkOrderState,
 } from './types';
 
 export * from './types';
@@ -84,6 +84,15 @@ export const api = {
       http.post<WorkOrder>(`/api/work-orders/${part(id)}/state`, note ? { to, note } : { to }),
   },
   health: () => http.get<Health>('/api/health'),
+  webhooks: {
+    list: () => http.get<{ targets: Target[]; consumers: ConsumerHealth[] }>('/api/webhooks'),
+    deliveries: (target: string, state: string, limit = 100) =>
+      http.get<{ deliveries: Delivery[] }>(query(`/api/webhooks/${part(target)}/deliveries`, { state, limit })).then((r) => r.deliveries),
+    test: (target: string) => http.post<Delivery>(`/api/webhooks/${part(target)}/test`),
+    enable: (target: string, enabled: boolean) => http.put<void>(`/api/webhooks/${part(target)}`, { enabled }),
+    sendAgain: (id: string) => http.post<Delivery>(`/api/deliveries/${part(id)}/send-again`),
+    sendAllAgain: (target: string) => http.post<{ deliveries: number }>(`/api/webhooks/${part(target)}/send-again`),
+  },
   demo: {
     stories: () => http.get<{ stories: Story[]; auto: boolean }>('/api/demo/stories'),
     play: (story: string) => http.post<{ run: string }>('/api/demo/play', { story }),

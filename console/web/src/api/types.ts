@@ -286,8 +286,45 @@ export interface Health {
     undecodable: number;
     last_error: string;
   }[];
+  consumers: ConsumerHealth[];
   cameras: CameraHealth[];
   recognition: { plates_ms_p50: number; faces_ms_p50: number; frames: number; dropped: number };
+}
+
+export interface ConsumerHealth {
+  key: string;
+  seq: number;
+  events: number;
+  seconds: number;
+}
+
+// ---- systems outside
+export interface Target {
+  name: string;
+  address: string;
+  min_priority: Priority;
+  kinds: string[];
+  allow_private: boolean;
+  enabled: boolean;
+  health: 'working' | 'failing' | 'gone';
+  delivered_at: string | null;
+  failed_at: string | null;
+  failure: string;
+  waiting: number;
+  oldest_at: string | null;
+  dead: number;
+}
+export interface Delivery {
+  id: string;
+  target: string;
+  kind: string;
+  alarm: string | null;
+  at: string;
+  state: 'waiting' | 'done' | 'dead';
+  attempts: number;
+  next_at: string | null;
+  reason: string;
+  changed_at: string;
 }
 
 // ---- demo, users, audit
