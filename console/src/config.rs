@@ -241,9 +241,14 @@ impl Config {
         }
         for (nth, webhook) in self.webhooks.iter().enumerate() {
             if self.webhooks.iter().take(nth).any(|other| other.name == webhook.name) {
-                return Err(wrong("webhooks.name", &format!("{:?} is there twice: give one another name", webhook.name)));
+                return Err(wrong(
+                    "webhooks.name",
+                    &format!("{:?} is there twice: give one another name", webhook.name),
+                ));
             }
-            webhook.check().map_err(|(field, problem)| wrong(field, &format!("target {:?}: {problem}", webhook.name)))?;
+            webhook
+                .check()
+                .map_err(|(field, problem)| wrong(field, &format!("target {:?}: {problem}", webhook.name)))?;
         }
         Ok(())
     }

@@ -251,10 +251,7 @@ async fn a_target_inside_the_network_is_not_connected_to_unless_that_is_meant() 
         site.flag("smoke-1", "smoke", true).await;
         counts(&site, "select count(*) from outbox where attempts = 1", 1).await;
         let failure = site.system.targets().await.unwrap().remove(0).failure;
-        assert!(
-            failure.contains("a loopback address") && failure.contains("allow_private = true"),
-            "{url}: {failure}"
-        );
+        assert!(failure.contains("a loopback address") && failure.contains("allow_private = true"), "{url}: {failure}");
     }
     assert!(receiver.told().is_empty());
 }

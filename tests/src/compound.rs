@@ -2,7 +2,9 @@
 
 use gatehouse_actors::testkit::HandClock;
 use gatehouse_actors::views::AlarmView;
-use gatehouse_actors::{Bookmark, Change, Clock, CommandRequest, OutboxConfig, Policy, System, SystemConfig, VideoLink};
+use gatehouse_actors::{
+    Bookmark, Change, Clock, CommandRequest, OutboxConfig, Policy, System, SystemConfig, VideoLink,
+};
 use gatehouse_core::alarm::AlarmKind;
 use gatehouse_core::device::link::{Downlink, Outcome, PresenceCause, Refused, Uplink, Verb};
 use gatehouse_core::device::telemetry::Value;

@@ -86,7 +86,8 @@ impl Consumers {
         loop {
             match changes.recv().await {
                 Ok(Change::Event(event)) => {
-                    let concerned = self.0.iter().filter(|(consumer, _)| consumer.codes().contains(&event.code.as_str()));
+                    let concerned =
+                        self.0.iter().filter(|(consumer, _)| consumer.codes().contains(&event.code.as_str()));
                     concerned.for_each(|(_, wake)| wake.notify_one());
                 }
                 Ok(_) => {}

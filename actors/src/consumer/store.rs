@@ -91,7 +91,9 @@ pub(crate) async fn after(
     let last = rows.last().filter(|_| full).map(|row| u64::try_from(row.seq).unwrap_or(0));
     let readable = |row: EventRow| {
         let seq = row.seq;
-        Event::try_from(row).map_err(|_| error!(seq, "Event {seq} cannot be read and is passed over by a consumer")).ok()
+        Event::try_from(row)
+            .map_err(|_| error!(seq, "Event {seq} cannot be read and is passed over by a consumer"))
+            .ok()
     };
     Ok((rows.into_iter().filter_map(readable).collect(), last))
 }

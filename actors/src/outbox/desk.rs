@@ -112,8 +112,7 @@ impl System {
     /// Enables or disables a target. Committed before it returns.
     pub async fn target_enable(&self, name: &str, enabled: bool, by: &str) -> Result<(), Error> {
         let post = self.post(name)?;
-        let receipt =
-            post.change(&self.shared().journal, by, self.now(), Vec::new(), |state| state.enable(enabled));
+        let receipt = post.change(&self.shared().journal, by, self.now(), Vec::new(), |state| state.enable(enabled));
         self.committed(receipt).await?;
         post.wake.notify_one();
         Ok(())

@@ -97,7 +97,8 @@ impl Post {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let moved = change(&mut state);
         records.push(Record::Outbox(Box::new(Outgoing::Target(state.clone()))));
-        let events = moved.map(|what| moved_event(&self.target.name, what, &state.failure, by, now)).into_iter().collect();
+        let events =
+            moved.map(|what| moved_event(&self.target.name, what, &state.failure, by, now)).into_iter().collect();
         journal.submit(Entry { events, records, ..Entry::default() })
     }
 }

@@ -337,11 +337,13 @@ pub(crate) async fn remove_target(pool: &PgPool, name: &str, now: Timestamp) -> 
 
 /// Removes deliveries that are done with.
 pub(crate) async fn forget(pool: &PgPool, done: Timestamp, dead: Timestamp) -> Result<(), StoreError> {
-    sqlx::query("delete from outbox where (state = 'done' and changed_at < $1) or (state = 'dead' and changed_at < $2)")
-        .bind(done.to_sqlx())
-        .bind(dead.to_sqlx())
-        .execute(pool)
-        .await
-        .doing("remove old deliveries")?;
+    sqlx::query(
+        "delete from outbox where (state = 'done' and changed_at < $1) or (state = 'dead' and changed_at < $2)",
+    )
+    .bind(done.to_sqlx())
+    .bind(dead.to_sqlx())
+    .execute(pool)
+    .await
+    .doing("remove old deliveries")?;
     Ok(())
 }

@@ -43,7 +43,11 @@ impl Worker {
                 Ok(next) => next,
                 Err(error) => {
                     let target = &self.post.target.name;
-                    warn!(target, error = &error as &dyn std::error::Error, "Notices for {target} wait for the database");
+                    warn!(
+                        target,
+                        error = &error as &dyn std::error::Error,
+                        "Notices for {target} wait for the database"
+                    );
                     tokio::time::sleep(STORE_PAUSE).await;
                     continue;
                 }
@@ -122,9 +126,9 @@ impl Worker {
                   "A notice for {target} was not taken");
         }
         let record = Record::Outbox(Box::new(Outgoing::Delivery(delivery.clone())));
-        let receipt = self.post.change(&self.shared.journal, "outbox", now, vec![record], |state| {
-            state.answered(&answer, &delivery, now)
-        });
+        let receipt = self
+            .post
+            .change(&self.shared.journal, "outbox", now, vec![record], |state| state.answered(&answer, &delivery, now));
         if !matches!(receipt.await, Ok(true)) {
             warn!(target, delivery.id = %id, "What came of a notice was not stored: it is sent again with the same id");
         }

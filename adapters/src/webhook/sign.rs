@@ -23,7 +23,9 @@ impl fmt::Debug for Secret {
 
 /// A text that is no secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not whsec_ followed by base64 of 24 to 64 bytes: put the receiver's secret there, or remove the file and one is made")]
+#[error(
+    "not whsec_ followed by base64 of 24 to 64 bytes: put the receiver's secret there, or remove the file and one is made"
+)]
 pub struct SecretError;
 
 impl Secret {

@@ -35,7 +35,9 @@ impl DeliveryState {
 
     /// The state of a word.
     pub fn parse(word: &str) -> Option<Self> {
-        [DeliveryState::Waiting, DeliveryState::Done, DeliveryState::Dead].into_iter().find(|state| state.word() == word)
+        [DeliveryState::Waiting, DeliveryState::Done, DeliveryState::Dead]
+            .into_iter()
+            .find(|state| state.word() == word)
     }
 }
 

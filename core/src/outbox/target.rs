@@ -141,7 +141,9 @@ impl TargetState {
             (self.failed_at, self.failure) = (Some(now), delivery.reason.clone());
         }
         match (before, self.health) {
-            (Health::Working, Health::Working) | (Health::Failing, Health::Failing) | (Health::Gone, Health::Gone) => None,
+            (Health::Working, Health::Working) | (Health::Failing, Health::Failing) | (Health::Gone, Health::Gone) => {
+                None
+            }
             (_, Health::Working) => Some(TargetMove::Working),
             (_, Health::Failing) => Some(TargetMove::Failing),
             (_, Health::Gone) => Some(TargetMove::Gone),

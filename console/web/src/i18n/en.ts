@@ -47,7 +47,7 @@ export const en: Dictionary = {
   'nav.people': 'People',
   'nav.orders': 'Work orders',
   'nav.health': 'Health',
-  'nav.integrations': 'Integrations',
+  'nav.integrations': 'Integra­tions',
   'nav.demo': 'Demo',
   'nav.users': 'Users',
   'nav.account': 'My account',
