@@ -27,6 +27,8 @@ pub struct Live {
 impl Client {
     /// Signs in and keeps the session's cookie.
     pub async fn sign_in(address: SocketAddr, name: &str, password: &str) -> Result<Self> {
+        // A client asks for the process's TLS provider even where it speaks plain HTTP; one that is there already stays.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().no_proxy().build()?;
         let base = format!("http://{address}");
         let response = http

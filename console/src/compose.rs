@@ -66,6 +66,8 @@ pub struct Running {
 
 /// Brings everything up, in order.
 pub async fn start(options: Options, progress: &mut (dyn Progress + Send)) -> anyhow::Result<Running> {
+    // For HTTP clients of this process; the provider that the command line chose stays.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let Options { data, mut config, demo, auto } = options;
     let provision = Provision::new(&data);
     let provided = tokio::task::block_in_place(|| provision.ensure_all(progress))?;

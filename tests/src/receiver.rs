@@ -3,7 +3,9 @@
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
+use axum::http::header::CONNECTION;
 use axum::http::{HeaderMap, StatusCode};
+use axum::response::IntoResponse;
 use axum::routing::post;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -155,7 +157,12 @@ impl Drop for Receiver {
     }
 }
 
-async fn take(State(desk): State<Arc<Desk>>, headers: HeaderMap, body: Bytes) -> StatusCode {
+/// Answers and hangs up: a connection that is kept would outlive [`Receiver::down`].
+async fn take(state: State<Arc<Desk>>, headers: HeaderMap, body: Bytes) -> impl IntoResponse {
+    ([(CONNECTION, "close")], judge(state, headers, body).await)
+}
+
+async fn judge(State(desk): State<Arc<Desk>>, headers: HeaderMap, body: Bytes) -> StatusCode {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     let (id, timestamp) = (header("webhook-id"), header("webhook-timestamp"));
     let text = String::from_utf8(body.to_vec()).unwrap();

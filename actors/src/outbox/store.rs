@@ -182,6 +182,17 @@ pub(crate) async fn next_due(pool: &PgPool, target: &str, now: Timestamp) -> Res
     Ok(at.map(|at| at.to_jiff()))
 }
 
+/// When the next that waits is given up.
+pub(crate) async fn next_expiry(pool: &PgPool, target: &str) -> Result<Option<Timestamp>, StoreError> {
+    let at: Option<jiff_sqlx::Timestamp> =
+        sqlx::query_scalar("select min(expires_at) from outbox where target = $1 and state = 'waiting'")
+            .bind(target)
+            .fetch_one(pool)
+            .await
+            .doing(READING)?;
+    Ok(at.map(|at| at.to_jiff()))
+}
+
 /// What waits although its time is over.
 pub(crate) async fn expired(
     pool: &PgPool,

@@ -95,7 +95,7 @@ impl Worker {
             for delivery in store::expired(pool, target, now, GIVE_UP).await? {
                 self.give_up(delivery, now).await;
             }
-            return Ok(None);
+            return store::next_expiry(pool, target).await;
         }
         let room = if answers { AT_ONCE } else { 1 }.saturating_sub(flying.len());
         if room == 0 {
