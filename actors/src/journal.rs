@@ -234,7 +234,7 @@ impl Journal {
         loop {
             match self.attempt(&group).await {
                 Ok(()) => {
-                    if self.0.away.send_replace(false) {
+                    if self.0.away.send_if_modified(|away| std::mem::take(away)) {
                         warn!("The database is back");
                     }
                     for queued in group {
@@ -244,7 +244,7 @@ impl Journal {
                 }
                 Err(error) if is_refusal(&error) => break,
                 Err(error) => {
-                    if !self.0.away.send_replace(true) {
+                    if self.0.away.send_if_modified(|away| !std::mem::replace(away, true)) {
                         error!(
                             error = &error as &dyn std::error::Error,
                             "The database is away; what happens waits in memory"

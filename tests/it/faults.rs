@@ -140,6 +140,18 @@ async fn the_audit_shows_an_edit_a_deletion_and_a_swap() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_system_that_hears_nothing_writes_nothing() {
+    let mut site = Compound::start().await;
+    site.flag("smoke-1", "smoke", true).await;
+    site.alarm("smoke-1", AlarmKind::Smoke, |_| true).await;
+    // Each of these is a commit; none of them may be the cause of the next.
+    for _ in 0..20 {
+        site.settle().await;
+    }
+    assert_eq!(site.count("select count(*) from event_log where code = 'ask.clear'").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn doors_go_on_while_the_database_is_away_and_nothing_of_it_is_lost() {
     let mut site = Compound::start().await;
     site.settle().await;

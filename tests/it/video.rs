@@ -261,6 +261,10 @@ async fn a_camera_that_freezes_or_goes_away_is_told_within_five_seconds_and_is_b
     watch.until("stalled", |status| status.reason == "stalled").await?;
     let told = frozen.elapsed();
     ensure!(told < Duration::from_secs(5), "told after {told:?}");
+    // Whoever connects to it gets the pictures it kept, and then nothing: that is no camera that is back.
+    let tries = watch.status().restarts;
+    watch.until("asked again and again", |status| status.restarts >= tries + 2).await?;
+    ensure!(watch.streams() == ["live", "stalled"], "{:?}", watch.streams());
     ensure!(scene.cue(Cue::Freeze(false)));
     let resumed = Instant::now();
     watch.until("live again", |status| status.live).await?;

@@ -36,6 +36,11 @@ const PAUSE_MAX: Duration = Duration::from_secs(15);
 /// Longest pause while the connection itself is refused or not answered: asking costs nothing, and the picture should be
 /// back within two seconds of the camera.
 const PAUSE_MAX_ABSENT: Duration = Duration::from_millis(1500);
+/// After a stall a stream is live again when its pictures go on for so long: a camera that hangs, or the server in front of it,
+/// may give whoever connects the pictures it kept and then nothing.
+const PROOF: Duration = Duration::from_secs(1);
+/// Pictures held until then; more of them prove it too.
+const HELD_MAX: usize = 512;
 /// A session that lived this long makes the next pause short again.
 const GOOD_SESSION: Duration = Duration::from_secs(10);
 /// Largest access unit taken: far above any camera's key frame, below what would hurt.
@@ -93,7 +98,8 @@ pub async fn run(source: Source, hub: Arc<Hub>, listener: Arc<dyn Listener>) {
             listener.restarted();
         }
         let started = Instant::now();
-        let mut live = Live { hub: &hub, listener: &*listener, state: &mut lost, units: 0 };
+        let mut live =
+            Live { hub: &hub, listener: &*listener, state: &mut lost, units: 0, first: None, held: Vec::new() };
         // A panic inside the protocol code must cost one session, not the camera.
         let ended = AssertUnwindSafe(session(&source, &mut live)).catch_unwind().await;
         let units = live.units;
@@ -192,15 +198,35 @@ struct Live<'a> {
     listener: &'a dyn Listener,
     state: &'a mut Option<Option<Loss>>,
     units: u64,
+    /// When the session's first unit came.
+    first: Option<Instant>,
+    /// Units since the last key frame, while a stream that had stalled proves itself.
+    held: Vec<(AccessUnit, Duration)>,
 }
 
 impl Live<'_> {
-    fn publish(&mut self, unit: AccessUnit, late: Duration) {
+    fn take(&mut self, unit: AccessUnit, late: Duration) {
+        self.units += 1;
+        let first = *self.first.get_or_insert_with(Instant::now);
+        let unproven = *self.state == Some(Some(Loss::Stalled)) && first.elapsed() < PROOF;
+        if unproven && self.held.len() < HELD_MAX {
+            if unit.key {
+                self.held.clear();
+            }
+            self.held.push((unit, late));
+            return;
+        }
         if *self.state != Some(None) {
             *self.state = Some(None);
             self.listener.state(None);
         }
-        self.units += 1;
+        for (unit, late) in std::mem::take(&mut self.held) {
+            self.publish(unit, late);
+        }
+        self.publish(unit, late);
+    }
+
+    fn publish(&self, unit: AccessUnit, late: Duration) {
         let unit = Arc::new(unit);
         self.hub.publish(&unit, late);
         self.listener.unit(&unit, late);
@@ -235,7 +261,7 @@ async fn session(source: &Source, live: &mut Live<'_>) -> End {
                 }
                 match assembler.unit(frame) {
                     Some((unit, late)) => {
-                        live.publish(unit, late);
+                        live.take(unit, late);
                         discarded = 0;
                         deadline = tokio::time::Instant::now() + WATCHDOG;
                     }
