@@ -234,7 +234,7 @@ impl Journal {
         loop {
             match self.attempt(&group).await {
                 Ok(()) => {
-                    if self.0.away.send_if_modified(|away| std::mem::take(away)) {
+                    if self.0.away.send_if_modified(std::mem::take) {
                         warn!("The database is back");
                     }
                     for queued in group {
