@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use tokio::sync::oneshot;
 
 /// The name of a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -51,10 +52,12 @@ impl fmt::Display for Name {
 }
 
 type Deliver = Arc<dyn Fn(Arc<Event>) -> bool + Send + Sync>;
+type Ask = Arc<dyn Fn(oneshot::Sender<bool>) -> bool + Send + Sync>;
 
 #[derive(Clone)]
 struct Mailbox {
     deliver: Deliver,
+    ask: Ask,
     depth: Arc<AtomicUsize>,
 }
 
@@ -76,8 +79,10 @@ impl Addresses {
         actor: ActorRef<Message<C, R>>,
     ) -> Arc<AtomicUsize> {
         let depth = Arc::new(AtomicUsize::new(0));
+        let asked = actor.clone();
         let deliver: Deliver = Arc::new(move |event| actor.cast(Message::Event(event)).is_ok());
-        let mailbox = Mailbox { deliver, depth: depth.clone() };
+        let ask: Ask = Arc::new(move |answer| asked.cast(Message::Rest(answer)).is_ok());
+        let mailbox = Mailbox { deliver, ask, depth: depth.clone() };
         self.mailboxes.write().unwrap_or_else(PoisonError::into_inner).insert(name, mailbox);
         depth
     }
@@ -99,6 +104,21 @@ impl Addresses {
                 mailbox.depth.fetch_sub(1, Ordering::Relaxed);
             }
         }
+    }
+
+    /// Whether every machine that runs has done what it was told before and has nothing due. For drills.
+    pub(crate) async fn rest(&self) -> bool {
+        let asks: Vec<Ask> = {
+            let mailboxes = self.mailboxes.read().unwrap_or_else(PoisonError::into_inner);
+            mailboxes.values().map(|mailbox| mailbox.ask.clone()).collect()
+        };
+        let mut rest = true;
+        for ask in asks {
+            let (answer, answered) = oneshot::channel();
+            // One that is down has nothing to do.
+            rest &= !ask(answer) || answered.await.unwrap_or(true);
+        }
+        rest
     }
 
     /// Events that wait for a machine.

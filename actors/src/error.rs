@@ -23,6 +23,13 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// Whether the database is away, rather than something wrong with what was asked.
+    pub fn is_away(&self) -> bool {
+        matches!(self, StoreError::Database { source, .. } if !crate::journal::is_refusal(source))
+    }
+}
+
 /// Adds what was tried to a database error.
 pub(crate) trait Doing<T> {
     fn doing(self, doing: &'static str) -> Result<T, StoreError>;

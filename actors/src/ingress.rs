@@ -193,8 +193,9 @@ impl Ingress {
     fn repeated(&self, device: DeviceId, number: &str, has_clock: bool, now: Timestamp) -> bool {
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         let numbers = &mut heard.entry(device).or_default().numbers;
-        let known =
-            numbers.iter().any(|(known, at)| known == number && (has_clock || now.duration_since(*at) < SAME_NUMBER));
+        let known = numbers
+            .iter()
+            .any(|(known, at)| known == number && (has_clock || now.duration_since(*at).abs() < SAME_NUMBER));
         if !known {
             numbers.push_back((number.to_owned(), now));
             if numbers.len() > REMEMBERED {
@@ -349,7 +350,7 @@ impl Ingress {
                 limit: LIMIT,
                 taken: count(&counters.taken),
                 coalesced: count(&counters.repeated),
-                refused: count(&counters.refused) + self.shared.journal.refused(),
+                refused: count(&counters.refused) + *self.shared.journal.refused().borrow(),
                 undecodable: 0,
                 last_error: counters.last_refusal.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             },

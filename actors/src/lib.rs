@@ -9,6 +9,8 @@
 mod address;
 mod board;
 mod bus;
+#[cfg(feature = "chaos")]
+pub mod chaos;
 mod clock;
 mod error;
 mod ingress;
@@ -16,6 +18,7 @@ mod journal;
 mod root;
 mod shell;
 mod supervise;
+mod watch;
 
 pub mod access;
 pub mod alarm;
@@ -35,9 +38,11 @@ pub use bus::Change;
 pub use clock::Clock;
 pub use error::{Error, ErrorKind, StoreError};
 pub use ingress::IngressHealth;
+pub use journal::{JournalError, JournalHealth, SpillConfig};
 pub use root::{StartError, System, SystemConfig};
 pub use supervise::{ActorHealth, Policy};
 pub use video::{Bookmark, NoVideo, VideoLink};
+pub use watch::FreeSpace;
 
 pub use access::AccessQuery;
 pub use alarm::AlarmQuery;
@@ -55,6 +60,7 @@ pub mod views {
     pub use crate::command::CommandView;
     pub use crate::event::EventView;
     pub use crate::ingress::IngressHealth;
+    pub use crate::journal::JournalHealth;
     pub use crate::passage::PassageView;
     pub use crate::people::{CredentialView, FaceView, PersonView};
     pub use crate::store::DatabaseHealth;

@@ -1,25 +1,29 @@
 //! Start and stop order, and the handle to it all.
 //!
-//! Start: migrate → import → journal → access snapshot → alarm book, rules, life safety, desk → devices → intake.
+//! Start: migrate → import → journal, its spill drained → access snapshot → alarm book, rules, life safety, desk → devices →
+//! intake.
 //! Stop, the other way round: intake closed → actors stopped → journal written to its end → telemetry written.
 
 use crate::address::{Addresses, Name};
 use crate::board::Board;
 use crate::bus::{Bus, Change};
 use crate::clock::Clock;
+use crate::command::Outbox;
 use crate::error::{Error, StoreError};
 use crate::ingress::{Ingress, IngressHealth, Newcomer};
-use crate::journal::{Entry, Journal, NewEvent, Receipt, Surroundings};
+use crate::journal::{Entry, Journal, JournalError, NewEvent, Receipt, SpillConfig, Surroundings};
 use crate::shell::{Load, Message, Shared, Shell};
 use crate::store::{DatabaseHealth, MigrateError};
-use crate::supervise::{ActorHealth, Happened, Health, Order, Policy, Spawn, Supervisor, Told};
+use crate::supervise::{ActorHealth, Doing, Happened, Health, Order, Policy, Spawn, Supervisor, Told};
 use crate::video::{NoVideo, VideoLink};
+use crate::watch::FreeSpace;
 use crate::{access, alarm, event, store, telemetry, video, workorder};
 use gatehouse_core::alarm::{AlarmCall, AlarmCallError, AlarmKind, Alarms};
 use gatehouse_core::device::Device;
 use gatehouse_core::device::link::{Downlink, Intake, Refused};
 use gatehouse_core::device::shadow::{DeviceView, Twin, TwinCall};
-use gatehouse_core::event::{Body, Params};
+use gatehouse_core::disk::Room;
+use gatehouse_core::event::Body;
 use gatehouse_core::for_kind;
 use gatehouse_core::id::DeviceId;
 use gatehouse_core::machine::Machine;
@@ -66,6 +70,13 @@ pub struct SystemConfig {
     pub master_key: [u8; 32],
     /// How often a part may fail.
     pub restarts: Policy,
+    /// Where entries wait on the local disk while the database is away; without it acknowledgements are withheld then.
+    pub spill: Option<SpillConfig>,
+    /// Tells the bytes free on the disk of the data directory, where that is watched.
+    pub free: Option<FreeSpace>,
+    /// Actors killed at random in a second.
+    #[cfg(feature = "chaos")]
+    pub chaos_kills_per_s: f64,
 }
 
 impl SystemConfig {
@@ -79,6 +90,10 @@ impl SystemConfig {
             video: Arc::new(NoVideo),
             master_key: [0; 32],
             restarts: Policy::default(),
+            spill: None,
+            free: None,
+            #[cfg(feature = "chaos")]
+            chaos_kills_per_s: 0.0,
         }
     }
 }
@@ -92,6 +107,9 @@ pub enum StartError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The journal and its spill.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// The site does not fit together.
     #[error("the site does not fit together:\n{}", .0.iter().map(|e| format!("  {e}")).collect::<Vec<_>>().join("\n"))]
     Site(Vec<SiteError>),
@@ -141,6 +159,7 @@ pub(crate) struct Inner {
     since: Timestamp,
     pub(crate) master_key: [u8; 32],
     pub(crate) gallery: watch::Sender<u64>,
+    pub(crate) room: watch::Sender<Room>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     journal_done: Mutex<Option<JoinHandle<()>>>,
     telemetry_done: Mutex<Option<JoinHandle<()>>>,
@@ -153,7 +172,9 @@ pub struct System(Arc<Inner>);
 impl System {
     /// Migrates, imports, restores, replays what was not handled, and opens the intake.
     pub async fn start(config: SystemConfig) -> Result<Self, StartError> {
-        let SystemConfig { pool, clock, site, downlinks, video, master_key, restarts } = config;
+        #[cfg(feature = "chaos")]
+        let (config, kills_per_s) = crate::chaos::prepare(config);
+        let SystemConfig { pool, clock, site, downlinks, video, master_key, restarts, spill, free, .. } = config;
         store::migrate(&pool).await?;
         if let Some(site) = &site {
             site.check().map_err(StartError::Site)?;
@@ -179,8 +200,10 @@ impl System {
             tally: tally.clone(),
             video: video.clone(),
             addresses: addresses.clone(),
+            spill,
         };
-        let journal = Journal::open(around, event::store::last_seq(&pool).await?);
+        let journal = Journal::open(around).await?;
+        let (outbox, hand_on) = Outbox::new(downlinks, addresses.clone(), journal.away());
         let (telemetry, telemetry_work) = telemetry::Writer::new(pool.clone());
         let shared = Arc::new(Shared {
             pool: pool.clone(),
@@ -189,7 +212,7 @@ impl System {
             addresses,
             compound: RwLock::new(Arc::new(compound)),
             access: access::Current::default(),
-            downlinks,
+            outbox,
             telemetry,
         });
         let (newcomers, arrivals) = mpsc::channel(256);
@@ -202,7 +225,7 @@ impl System {
 
         let health = Health::default();
         let told = told(shared.clone());
-        let supervisor = Supervisor { policy: restarts, told, health: health.clone() };
+        let supervisor = Supervisor { policy: restarts, told, health: health.clone(), away: journal.away() };
         let (supervisor, _) = Actor::spawn(None, supervisor, ())
             .await
             .map_err(|error| StartError::Actor { actor: "supervisor".into(), reason: error.to_string() })?;
@@ -219,12 +242,14 @@ impl System {
             since: clock.now(),
             master_key,
             gallery: watch::channel(1).0,
+            room: watch::channel(Room::Enough).0,
             tasks: Mutex::default(),
             journal_done: Mutex::new(Some(tokio::spawn(journal.run()))),
             telemetry_done: Mutex::new(Some(tokio::spawn(telemetry_work))),
             shared,
         };
         let system = Self(Arc::new(inner));
+        system.spawn(hand_on);
         system.refresh_access().await.map_err(|error| match error {
             Error::Store(error) => StartError::Store(error),
             other => StartError::Actor { actor: "access".into(), reason: other.to_string() },
@@ -245,6 +270,17 @@ impl System {
         system.spawn(system.clone().take_in(arrivals));
         system.spawn(system.clone().reconcile());
         system.spawn(system.clone().watch_store());
+        system.spawn(system.clone().watch_refused());
+        system.spawn(system.clone().watch_clock());
+        if let Some(free) = free {
+            system.spawn(system.clone().watch_disk(free));
+        }
+        #[cfg(feature = "chaos")]
+        system.spawn(crate::chaos::kill(system.clone(), kills_per_s));
+        system.spawn(system.clone().expire());
+        if let Err(error) = system.tell_removals().await {
+            warn!(error = &error as &dyn std::error::Error, "Faces to be removed from devices are told later");
+        }
         for bookmark in video::store::pending(&pool).await? {
             video.bookmark(bookmark);
         }
@@ -298,7 +334,7 @@ impl System {
     }
 
     /// Appends an event of the system itself.
-    fn tell(&self, body: Body) -> Receipt {
+    pub(crate) fn tell(&self, body: Body) -> Receipt {
         tell(&self.0.shared, None, body)
     }
 
@@ -480,6 +516,9 @@ impl System {
                     "The access snapshot is not renewed; doors use the last one"
                 );
             }
+            if let Err(error) = self.tell_removals().await {
+                warn!(error = &error as &dyn std::error::Error, "Faces to be removed from devices are told later");
+            }
             let before =
                 |days: i64| self.now().saturating_sub(SignedDuration::from_hours(24 * days)).unwrap_or(Timestamp::MIN);
             if let Err(error) = event::store::forget(self.pool(), before(INTERNAL_DAYS)).await {
@@ -488,20 +527,6 @@ impl System {
             if let Err(error) = telemetry::store::forget(self.pool(), before(READINGS_DAYS)).await {
                 warn!(error = &error as &dyn std::error::Error, "Old readings are not removed");
             }
-        }
-    }
-
-    /// A database that goes away is an alarm: decided at once, committed and shown when it is back.
-    async fn watch_store(self) {
-        let mut away = self.0.shared.journal.away();
-        let kind = AlarmKind::StoreAway;
-        while away.changed().await.is_ok() {
-            let body = if *away.borrow_and_update() {
-                Body::AskRaise { kind, zone: String::new(), params: Params::new(), test: false }
-            } else {
-                Body::AskClear { kind, zone: String::new(), reset: false }
-            };
-            let _ = self.tell(body);
         }
     }
 
@@ -560,31 +585,58 @@ impl System {
         self.0.shared.clock.now()
     }
 
+    /// The machines, with the names that people see.
+    fn names(&self) -> Vec<(Name, String)> {
+        let devices = self.compound();
+        let devices = devices.devices.values().map(|spec| (Name::Device(spec.id), spec.key.to_string()));
+        devices
+            .chain([Name::LifeSafety, Name::Rule, Name::Alarm, Name::WorkOrder].map(|name| (name, name.to_string())))
+            .collect()
+    }
+
+    /// Starts a quarantined actor again, by the name that people see. Its alarm ends once it runs.
+    pub async fn actor_restart(&self, shown: &str) -> Result<(), Error> {
+        let key = self.names().into_iter().find(|(_, name)| name == shown).map(|(name, _)| name.to_string());
+        let key = key.ok_or(Error::NotFound { what: "actor" })?;
+        let (released, answer) = oneshot::channel();
+        let away = || Error::Away("the supervisor");
+        self.0.supervisor.cast(Order::Release { key, released }).map_err(|_| away())?;
+        match answer.await.map_err(|_| away())? {
+            true => Ok(()),
+            false => Err(Error::Conflict {
+                code: "not_quarantined",
+                message: format!("actor {shown} is not quarantined: there is nothing to start again"),
+            }),
+        }
+    }
+
+    /// Keys of the actors that run, as the supervisor knows them.
+    #[cfg(feature = "chaos")]
+    pub(crate) fn running_keys(&self) -> Vec<String> {
+        let health = self.0.health.lock().unwrap_or_else(PoisonError::into_inner);
+        health.iter().filter(|(_, doing)| doing.state == "running").map(|(key, _)| key.clone()).collect()
+    }
+
     /// How the actors do.
     pub fn actors(&self) -> Vec<ActorHealth> {
         let health: BTreeMap<_, _> = self.0.health.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let compound = self.compound();
-        let names: BTreeMap<String, (String, Name)> = compound
-            .devices
-            .values()
-            .map(|spec| (Name::Device(spec.id), spec.key.to_string()))
-            .chain([Name::LifeSafety, Name::Rule, Name::Alarm, Name::WorkOrder].map(|name| (name, name.to_string())))
-            .map(|(name, shown)| (name.to_string(), (shown, name)))
-            .collect();
+        let names: BTreeMap<String, (String, Name)> =
+            self.names().into_iter().map(|(name, shown)| (name.to_string(), (shown, name))).collect();
         let mut actors: Vec<_> = health
             .into_iter()
-            .map(|(key, (state, restarts))| {
+            .map(|(key, Doing { state, restarts, reason })| {
                 let (shown, depth) = names
                     .get(&key)
                     .map_or((key.clone(), 0), |(shown, name)| (shown.clone(), self.0.shared.addresses.depth(*name)));
-                ActorHealth { key: shown, state: state.to_owned(), restarts, depth }
+                ActorHealth { key: shown, state: state.to_owned(), restarts, depth, reason }
             })
             .collect();
         actors.push(ActorHealth {
             key: "journal".into(),
-            state: if self.0.shared.journal.is_away() { "waiting" } else { "running" }.into(),
+            state: self.0.shared.journal.health().state,
             restarts: 0,
             depth: self.0.shared.journal.depth(),
+            reason: String::new(),
         });
         actors
     }
@@ -678,6 +730,9 @@ fn told(shared: Arc<Shared>) -> Told {
             }
             Happened::Quarantined { key, reason } => {
                 (key, Body::ActorQuarantined { actor: name(key), reason: reason.to_owned() })
+            }
+            Happened::Released { key } => {
+                (key, Body::AskClear { kind: AlarmKind::ActorQuarantined, zone: name(key), reset: false })
             }
         };
         let _ = tell(&shared, device_of(key), body);

@@ -5,9 +5,9 @@
 
 use crate::address::{Addresses, Name};
 use crate::clock::Clock;
+use crate::command::Outbox;
 use crate::journal::{Entry, Journal, Mark, NewEvent, Receipt};
 use crate::{access, event};
-use gatehouse_core::device::link::Downlink;
 use gatehouse_core::effect::Effect;
 use gatehouse_core::event::Event;
 use gatehouse_core::machine::{Context, Machine};
@@ -19,9 +19,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
-use tracing::{debug, warn};
+use tracing::debug;
 
 /// What a shell is told.
 pub(crate) enum Message<C, R> {
@@ -35,6 +35,8 @@ pub(crate) enum Message<C, R> {
     Wake,
     /// Panic now: drills of the supervision.
     Fail,
+    /// Answer once everything said before is done: whether nothing is due. For drills.
+    Rest(oneshot::Sender<bool>),
 }
 
 /// What all shells share.
@@ -45,7 +47,7 @@ pub(crate) struct Shared {
     pub addresses: Arc<Addresses>,
     pub compound: RwLock<Arc<Compound>>,
     pub access: access::Current,
-    pub downlinks: mpsc::Sender<Downlink>,
+    pub outbox: Outbox,
     pub telemetry: crate::telemetry::Writer,
 }
 
@@ -125,6 +127,7 @@ impl<M: Machine> Shell<M> {
         let mut entry =
             Entry { mark: Some(Mark { key: running.key.clone(), seq: running.seq, state }), ..Entry::default() };
         let compound = self.shared.compound();
+        let mut downlinks = Vec::new();
         for effect in effects {
             match effect {
                 Effect::Emit { device, body } => entry.events.push(NewEvent {
@@ -140,14 +143,12 @@ impl<M: Machine> Shell<M> {
                 Effect::Keep(record) => entry.records.push(record),
                 Effect::Send(downlink) => {
                     debug!(device.id = %downlink.device, verb = downlink.verb.word(), "Downlink");
-                    // Full or gone: no answer will come, and the ledger says so at the deadline.
-                    if let Err(error) = self.shared.downlinks.try_send(downlink) {
-                        warn!(actor = %self.name, "A downlink was not taken: {error}");
-                    }
+                    downlinks.push(downlink);
                 }
             }
         }
         let receipt = self.shared.journal.submit(entry);
+        let receipt = if downlinks.is_empty() { receipt } else { self.shared.outbox.take(downlinks, receipt) };
         self.show(running);
         receipt
     }
@@ -267,6 +268,10 @@ impl<M: Machine> Actor for Shell<M> {
                 earliest = now.checked_add(SignedDuration::from_millis(1)).ok();
             }
             Message::Fail => panic!("told to fail"),
+            Message::Rest(answer) => {
+                let now = self.shared.clock.now();
+                let _ = answer.send(running.timer.as_ref().is_none_or(|(due, _)| *due > now));
+            }
         }
         self.wind(&me, running, earliest);
         Ok(())

@@ -2,9 +2,12 @@
 //!
 //! ```text
 //!  Running ──fails──▶ Waiting (100 ms · 2ⁿ, at most 30 s, jittered) ──▶ Starting ──▶ Running
-//!     └── more than `intensity` failures within `window` ──▶ Quarantined: an event, an alarm, and nothing more
+//!     └── more than `intensity` failures within `window` ──▶ Quarantined: an event, an alarm ──an engineer──▶ Starting
 //! ```
+//! A start needs the store. While that is away nothing is started, and a start that fails for its sake is no failure of the
+//! child: it waits and is tried again.
 
+use crate::error::StoreError;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, ActorStatus, SpawnErr, SupervisionEvent};
 use rand::Rng;
 use serde::Serialize;
@@ -13,8 +16,11 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tracing::{error, warn};
+
+/// A start that failed for want of the store is tried again after this, once the store is back.
+const STORE_PAUSE: Duration = Duration::from_millis(500);
 
 /// How often something may fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,8 +62,19 @@ pub(crate) type Told = Arc<dyn Fn(Happened<'_>) + Send + Sync>;
 
 /// What happened to a child.
 pub(crate) enum Happened<'a> {
-    Restarted { key: &'a str, restarts: u32, reason: &'a str },
-    Quarantined { key: &'a str, reason: &'a str },
+    Restarted {
+        key: &'a str,
+        restarts: u32,
+        reason: &'a str,
+    },
+    Quarantined {
+        key: &'a str,
+        reason: &'a str,
+    },
+    /// A quarantined child runs again.
+    Released {
+        key: &'a str,
+    },
 }
 
 /// How a child does. Field names are the wire's.
@@ -71,6 +88,16 @@ pub struct ActorHealth {
     pub restarts: u32,
     /// Messages that wait for it.
     pub depth: usize,
+    /// Why it stopped last; empty when it never did.
+    pub reason: String,
+}
+
+/// How a child does, by its key.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Doing {
+    pub state: &'static str,
+    pub restarts: u32,
+    pub reason: String,
 }
 
 pub(crate) enum Order {
@@ -82,6 +109,15 @@ pub(crate) enum Order {
     },
     Again {
         key: String,
+    },
+    /// The store is away: the child waits for it.
+    Waits {
+        key: String,
+    },
+    /// Starts a quarantined child again; answered with whether it was quarantined.
+    Release {
+        key: String,
+        released: oneshot::Sender<bool>,
     },
     Started {
         key: String,
@@ -105,16 +141,22 @@ struct Child {
     failures: VecDeque<Instant>,
     reason: String,
     started: Option<oneshot::Sender<Result<(), String>>>,
+    /// Whether it was quarantined and has not run since.
+    released: bool,
+    /// Whether its last start failed for want of the store.
+    for_store: bool,
 }
 
 /// What the health page reads.
-pub(crate) type Health = Arc<Mutex<BTreeMap<String, (&'static str, u32)>>>;
+pub(crate) type Health = Arc<Mutex<BTreeMap<String, Doing>>>;
 
 /// The supervisor.
 pub(crate) struct Supervisor {
     pub policy: Policy,
     pub told: Told,
     pub health: Health,
+    /// Whether the store is away.
+    pub away: watch::Receiver<bool>,
 }
 
 #[derive(Default)]
@@ -126,16 +168,38 @@ pub(crate) struct Children {
 impl Supervisor {
     fn show(&self, key: &str, child: &Child) {
         let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-        health.insert(key.to_owned(), (child.state, child.restarts));
+        let doing = Doing { state: child.state, restarts: child.restarts, reason: child.reason.clone() };
+        health.insert(key.to_owned(), doing);
     }
 
-    fn launch(me: &ActorRef<Order>, key: String, spawn: &Spawn) {
+    fn launch(&self, me: &ActorRef<Order>, key: String, spawn: &Spawn) {
         // Starting reads the database: not here, so that one slow child holds up no other.
-        let (me, starting) = (me.clone(), spawn(me.get_cell()));
+        let (me, starting, mut away) = (me.clone(), spawn(me.get_cell()), self.away.clone());
         tokio::spawn(async move {
+            if *away.borrow() {
+                let _ = me.cast(Order::Waits { key: key.clone() });
+                // The sender is gone: nothing will be stored any more, and the start says so.
+                let _ = away.wait_for(|away| !away).await;
+            }
+            if me.get_status() >= ActorStatus::Stopping {
+                return;
+            }
             let outcome = starting.await;
             let _ = me.cast(Order::Started { key, outcome });
         });
+    }
+
+    /// A start that failed because the store is away.
+    fn waits(&self, me: &ActorRef<Order>, children: &mut Children, key: &str, reason: String) {
+        let Some(child) = children.by_key.get_mut(key).filter(|_| !children.stopping) else { return };
+        warn!(actor = key, reason, "Actor {key} cannot start while the database is away");
+        (child.state, child.reason, child.for_store) = ("waiting", reason, true);
+        let (me, key_) = (me.clone(), key.to_owned());
+        tokio::spawn(async move {
+            tokio::time::sleep(STORE_PAUSE).await;
+            let _ = me.cast(Order::Again { key: key_ });
+        });
+        self.show(key, child);
     }
 
     fn failed(&self, me: &ActorRef<Order>, children: &mut Children, key: &str, reason: String) {
@@ -195,7 +259,7 @@ impl Actor for Supervisor {
                     let _ = started.send(Ok(()));
                     return Ok(());
                 }
-                Self::launch(&me, key.clone(), &spawn);
+                self.launch(&me, key.clone(), &spawn);
                 let child = Child {
                     spawn,
                     cell: None,
@@ -204,15 +268,40 @@ impl Actor for Supervisor {
                     failures: VecDeque::new(),
                     reason: String::new(),
                     started: Some(started),
+                    released: false,
+                    for_store: false,
                 };
                 self.show(&key, &child);
                 children.by_key.insert(key, child);
             }
             Order::Again { key } => {
                 if let Some(child) = children.by_key.get_mut(&key).filter(|_| !children.stopping) {
+                    // One that waited for the store has not failed again.
+                    let failed = !std::mem::take(&mut child.for_store);
                     child.state = "starting";
+                    self.launch(&me, key.clone(), &child.spawn);
+                    if failed {
+                        child.restarts += 1;
+                        (self.told)(Happened::Restarted { key: &key, restarts: child.restarts, reason: &child.reason });
+                    }
+                    self.show(&key, child);
+                }
+            }
+            Order::Waits { key } => {
+                if let Some(child) = children.by_key.get_mut(&key).filter(|child| child.state == "starting") {
+                    child.state = "waiting";
+                    self.show(&key, child);
+                }
+            }
+            Order::Release { key, released } => {
+                let child = children.by_key.get_mut(&key).filter(|child| child.state == "quarantined");
+                let _ = released.send(child.is_some() && !children.stopping);
+                if let Some(child) = child.filter(|_| !children.stopping) {
+                    warn!(actor = key, "Actor {key} is started again after its quarantine");
+                    child.failures.clear();
+                    (child.state, child.released) = ("starting", true);
                     child.restarts += 1;
-                    Self::launch(&me, key.clone(), &child.spawn);
+                    self.launch(&me, key.clone(), &child.spawn);
                     self.show(&key, child);
                     (self.told)(Happened::Restarted { key: &key, restarts: child.restarts, reason: &child.reason });
                 }
@@ -230,8 +319,12 @@ impl Actor for Supervisor {
                             let _ = started.send(Ok(()));
                         }
                         self.show(&key, child);
+                        if std::mem::take(&mut child.released) {
+                            (self.told)(Happened::Released { key: &key });
+                        }
                     }
                 }
+                Err(error) if for_want_of_the_store(&error) => self.waits(&me, children, &key, error.to_string()),
                 Err(error) => self.failed(&me, children, &key, error.to_string()),
             },
             Order::Kill { key } => {
@@ -272,6 +365,12 @@ impl Actor for Supervisor {
         }
         Ok(())
     }
+}
+
+/// Whether a start failed only because the store is away.
+fn for_want_of_the_store(error: &SpawnErr) -> bool {
+    let SpawnErr::StartupFailed(cause) = error else { return false };
+    cause.downcast_ref::<StoreError>().is_some_and(StoreError::is_away)
 }
 
 #[cfg(test)]

@@ -53,15 +53,17 @@ impl System {
         }
     }
 
-    /// Waits until every actor runs, every mailbox is empty and everything that followed is committed.
+    /// Waits until every actor runs, has done what it was told, has nothing due, and everything that followed is committed.
     pub async fn drill_settle(&self) {
         let idle = || {
             let actors = self.actors();
             actors.iter().all(|actor| matches!(actor.state.as_str(), "running" | "quarantined") && actor.depth == 0)
         };
+        let shared = self.shared();
         loop {
-            self.shared().journal.flush().await;
-            if idle() {
+            let queued = shared.journal.queued();
+            shared.journal.flush().await;
+            if idle() && shared.outbox.is_idle() && shared.addresses.rest().await && shared.journal.queued() == queued {
                 return;
             }
             tokio::time::sleep(std::time::Duration::from_millis(2)).await;

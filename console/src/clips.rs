@@ -1,9 +1,10 @@
 //! Brings alarms their video: pins the recording around an alarm and tells when the clip is whole.
 
-use gatehouse_actors::{Bookmark, System, VideoLink};
+use gatehouse_actors::{Bookmark, ErrorKind, System, VideoLink};
 use gatehouse_vision::Vision;
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// Bookmarks waiting. One that finds no room stays pending in the store and is taken up at the next start.
@@ -11,6 +12,9 @@ const QUEUE: usize = 1024;
 
 /// After the clip's end, the recorder may need this long to flush its last part.
 const FLUSH: SignedDuration = SignedDuration::from_secs(2);
+
+/// While the database is away, a clip's state is stored again after these pauses, seconds.
+const RETRIES_S: [u64; 5] = [1, 5, 30, 120, 600];
 
 /// The actors' end: never blocks.
 #[derive(Clone)]
@@ -58,14 +62,19 @@ async fn keep(system: Arc<System>, vision: Vision, bookmark: Bookmark) {
             }
         }
     };
-    let told = match outcome {
-        Ok(()) => system.clip_ready(clip, String::new()).await,
-        Err(reason) => {
-            tracing::warn!(%camera, %reason, "Clip of an alarm could not be kept");
-            system.clip_failed(clip, reason).await
-        }
-    };
-    if let Err(error) = told {
-        tracing::error!(%error, "Clip's state could not be stored: it is taken up again at the next start");
+    if let Err(reason) = &outcome {
+        tracing::warn!(%camera, %reason, "Clip of an alarm could not be kept");
     }
+    for pause_s in RETRIES_S {
+        let told = match &outcome {
+            Ok(()) => system.clip_ready(clip, String::new()).await,
+            Err(reason) => system.clip_failed(clip, reason.clone()).await,
+        };
+        match told {
+            Ok(()) => return,
+            Err(error) if error.kind() == ErrorKind::Away => tokio::time::sleep(Duration::from_secs(pause_s)).await,
+            Err(error) => return tracing::error!(%error, "Clip's state could not be stored"),
+        }
+    }
+    tracing::error!("Clip's state could not be stored: it is taken up again at the next start");
 }

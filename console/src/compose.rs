@@ -10,10 +10,11 @@ use crate::{auth, routes, site};
 use anyhow::{Context, bail};
 use axum_server::accept::NoDelayAcceptor;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
-use gatehouse_actors::{Change, System, SystemConfig, staff};
+use gatehouse_actors::{Change, SpillConfig, System, SystemConfig, staff};
 use gatehouse_adapters::mqtt::broker::{Broker, BrokerConfig};
 use gatehouse_adapters::mqtt::users::User;
 use gatehouse_adapters::mqtt::{self, MqttConfig};
+use gatehouse_core::disk::Room;
 use gatehouse_core::id::DeviceId;
 use gatehouse_core::site::{DeviceDef, Site};
 use gatehouse_vision::pipeline::pool::{Loader, Readers};
@@ -26,7 +27,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 /// Commands waiting for the broker's client; a command that finds no room fails and says so.
@@ -102,6 +103,16 @@ pub async fn start(options: Options, progress: &mut (dyn Progress + Send)) -> an
     system_config.site = Some(definition.clone());
     system_config.video = Arc::new(bookmarks);
     system_config.master_key = secrets.key("master-key")?;
+    system_config.spill =
+        Some(SpillConfig { dir: data.join("spill"), max_bytes: u64::from(config.database.spill_mb) * 1_000_000 });
+    system_config.free = Some(Arc::new({
+        let data = data.clone();
+        move || provision::free_bytes(&data)
+    }));
+    #[cfg(feature = "chaos")]
+    {
+        system_config.chaos_kills_per_s = gatehouse_actors::chaos::rate_from_env();
+    }
     let system = System::start(system_config).await.context("starting the actors")?;
 
     let (broker, mqtt_config) = open_broker(&config, &definition, &secrets).await?;
@@ -121,6 +132,7 @@ pub async fn start(options: Options, progress: &mut (dyn Progress + Send)) -> an
     };
     let (vision, recognizer) = open_vision(&config, &data, &provided, &definition, demo.as_ref(), &system)?;
     tokio::spawn(waiting.serve(system.clone(), vision.clone()));
+    tokio::spawn(record_while_there_is_room(system.room(), vision.clone()));
     tokio::spawn(look_when_a_car_waits(system.clone(), vision.clone(), definition.clone()));
 
     let first_password = first_admin(&pool, &system).await?;
@@ -170,7 +182,8 @@ async fn open_database(
     data: &Path,
     provided: &Provided,
 ) -> anyhow::Result<(Option<Arc<Cluster>>, sqlx::PgPool)> {
-    let options = sqlx::postgres::PgPoolOptions::new().max_connections(16);
+    // Pages are told that the database is away rather than kept waiting.
+    let options = sqlx::postgres::PgPoolOptions::new().max_connections(16).acquire_timeout(Duration::from_secs(5));
     if let Some(file) = &config.database.url_file {
         let url = std::fs::read_to_string(file).with_context(|| format!("database.url_file {}", file.display()))?;
         let pool =
@@ -287,6 +300,16 @@ fn open_vision(
         recognizer.clone().map(|recognizer| -> Loader { Box::new(move || Ok(recognizer.clone() as Arc<dyn Readers>)) });
     let vision = Vision::start_with(vision, readers, sink, errors).context("starting video")?;
     Ok((vision, recognizer))
+}
+
+/// Recording is the first to stop when the disk has no room.
+async fn record_while_there_is_room(mut room: watch::Receiver<Room>, vision: Vision) {
+    loop {
+        vision.hold_recording(*room.borrow_and_update() >= Room::Low);
+        if room.changed().await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Looks at a lane's plate camera at full rate while its loop feels a car.

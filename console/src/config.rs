@@ -31,11 +31,13 @@ pub struct Config {
 }
 
 /// Store: the private PostgreSQL unless a URL is given.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Database {
     /// File holding the URL of an external PostgreSQL 14 or later, `postgres://user:password@host/database`.
     pub url_file: Option<PathBuf>,
+    /// Megabytes that may wait on the local disk while the database is away; 0 withholds acknowledgements at once instead.
+    pub spill_mb: u32,
 }
 
 /// MQTT: the embedded broker unless an external one is named.
@@ -107,6 +109,12 @@ impl Default for Config {
             tls: None,
             origins: Vec::new(),
         }
+    }
+}
+
+impl Default for Database {
+    fn default() -> Self {
+        Self { url_file: None, spill_mb: 256 }
     }
 }
 
@@ -233,6 +241,12 @@ mod tests {
         let error = read("site = \"site.toml\"\nlisten = \"0.0.0.0:8080\"\n").unwrap_err();
         assert!(error.contains("listen") && error.contains("[tls]"), "{error}");
         assert!(read("site = \"site.toml\"\nlisten = \"127.0.0.1:8080\"\n").is_ok());
+    }
+
+    #[test]
+    fn the_spill_has_a_bound_unless_it_is_switched_off() {
+        assert_eq!(read("site = \"site.toml\"\n").unwrap().database.spill_mb, 256);
+        assert_eq!(read("site = \"site.toml\"\n[database]\nspill_mb = 0\n").unwrap().database.spill_mb, 0);
     }
 
     #[test]

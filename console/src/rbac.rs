@@ -47,6 +47,9 @@ pub enum Permission {
     /// See the system's health.
     #[serde(rename = "health.read")]
     HealthRead,
+    /// Start a stopped part of the program again.
+    #[serde(rename = "system.operate")]
+    SystemOperate,
     /// Play the demo's stories.
     #[serde(rename = "demo.play")]
     DemoPlay,
@@ -60,7 +63,7 @@ pub enum Permission {
 
 impl Permission {
     /// Every permission a role can hold.
-    pub const ALL: [Permission; 15] = [
+    pub const ALL: [Permission; 16] = [
         Permission::DeviceRead,
         Permission::DeviceCommand,
         Permission::VideoRead,
@@ -73,6 +76,7 @@ impl Permission {
         Permission::WorkOrderRead,
         Permission::WorkOrderWrite,
         Permission::HealthRead,
+        Permission::SystemOperate,
         Permission::DemoPlay,
         Permission::UserManage,
         Permission::AuditRead,
@@ -95,6 +99,7 @@ impl Permission {
             Permission::WorkOrderRead => "work_order.read",
             Permission::WorkOrderWrite => "work_order.write",
             Permission::HealthRead => "health.read",
+            Permission::SystemOperate => "system.operate",
             Permission::DemoPlay => "demo.play",
             Permission::UserManage => "user.manage",
             Permission::AuditRead => "audit.read",
@@ -153,6 +158,7 @@ impl Role {
             P::PeopleWrite => matches!(self, Role::Admin | Role::Manager),
             P::WorkOrderWrite => matches!(self, Role::Admin | Role::Operator | Role::Engineer | Role::Manager),
             P::HealthRead => matches!(self, Role::Admin | Role::Operator | Role::Engineer),
+            P::SystemOperate => matches!(self, Role::Admin | Role::Engineer),
             P::DemoPlay => matches!(self, Role::Admin | Role::Operator),
             P::UserManage | P::AuditRead => matches!(self, Role::Admin),
         }

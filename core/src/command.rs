@@ -2,10 +2,13 @@
 //!
 //! ```text
 //!  queued ──▶ sent ──▶ acked ──▶ executed
-//!    │         ├────────┴──────▶ failed (the device's words)
-//!    │         └───────────────▶ timed_out (no answer by the deadline)
-//!    └─▶ expired (overdue before it was sent) · cancelled (device away, or just done)
+//!    │ ▲       ├────────┴──────▶ failed (the device's words)
+//!    │ └───────┤ at least once   timed_out (no answer by the deadline)
+//!    │         └───────────────▶
+//!    ├─▶ failed (its link did not take it)
+//!    └─▶ expired (overdue before it was sent) · cancelled (by an operator, device away, or just done)
 //! ```
+//! How hard a command is tried is data of its verb: [`Verb::delivery`].
 
 use crate::device::link::{Outcome, Verb};
 use crate::id::{CommandId, DeviceId};
@@ -24,6 +27,28 @@ pub const RELEASE_MS: i64 = 2_000;
 /// How long a lift has to arrive at its recall floor: a tall house's longest ride with a stop on the way.
 pub const RECALL_MS: i64 = 90_000;
 
+/// A command that must arrive is tried again after this long, twice as long each time …
+pub const RETRY_MS: i64 = 5_000;
+
+/// … up to this: a device that is back after a night is asked within five minutes, and one that never is costs nothing.
+pub const RETRY_MOST_MS: i64 = 300_000;
+
+/// How hard a command is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// Lets someone through: at most once in [`OPEN_ONCE_MS`], never again by itself, and loud when it fails.
+    AtMostOnce,
+    /// Sets a state: sent once, asked again by whoever wants it again.
+    Once,
+    /// Must arrive: sent again after a pause, over outages and restarts, until the device says that it is done.
+    AtLeastOnce,
+}
+
+/// The pause after so many tries that came to nothing, milliseconds.
+pub fn retry_ms(tries: u32) -> i64 {
+    RETRY_MS.saturating_mul(1_i64 << tries.saturating_sub(1).min(20)).min(RETRY_MOST_MS)
+}
+
 /// How long a device has to carry out what is asked of it.
 pub fn answer_ms(what: &Verb, life_safety: bool) -> i64 {
     match what {
@@ -39,6 +64,7 @@ pub fn answer_ms(what: &Verb, life_safety: bool) -> i64 {
         | Verb::Reset
         | Verb::Arm
         | Verb::Disarm
+        | Verb::ForgetFace { .. }
         | Verb::Set { .. } => {
             if life_safety {
                 RELEASE_MS
@@ -53,7 +79,7 @@ pub fn answer_ms(what: &Verb, life_safety: bool) -> i64 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CommandState {
-    /// Accepted by us, not yet with the device's link.
+    /// Entered and committed, not yet with the device's link; or waiting for its next try.
     Queued,
     /// Given to the device's link.
     Sent,
@@ -67,7 +93,7 @@ pub enum CommandState {
     TimedOut,
     /// Overdue before it could be sent.
     Expired,
-    /// Not sent: the device is away, or it was done a moment ago.
+    /// Not sent: taken back by an operator, the device is away, or it was done a moment ago.
     Cancelled,
 }
 
@@ -164,14 +190,16 @@ impl Verb {
             Verb::Reset => "reset",
             Verb::Arm => "arm",
             Verb::Disarm => "disarm",
+            Verb::ForgetFace { .. } => "forget_face",
             Verb::Set { .. } => "set",
         }
     }
 
-    /// Whether it lets someone through: sent at most once in [`OPEN_ONCE_MS`].
-    pub fn opens(&self) -> bool {
+    /// How hard it is tried.
+    pub fn delivery(&self) -> Delivery {
         match self {
-            Verb::Unlock { .. } | Verb::Open => true,
+            Verb::Unlock { .. } | Verb::Open => Delivery::AtMostOnce,
+            Verb::ForgetFace { .. } => Delivery::AtLeastOnce,
             Verb::Lock
             | Verb::Release
             | Verb::Restore
@@ -182,8 +210,18 @@ impl Verb {
             | Verb::Reset
             | Verb::Arm
             | Verb::Disarm
-            | Verb::Set { .. } => false,
+            | Verb::Set { .. } => Delivery::Once,
         }
+    }
+
+    /// Whether it lets someone through.
+    pub fn opens(&self) -> bool {
+        self.delivery() == Delivery::AtMostOnce
+    }
+
+    /// Whether lives may hang on it: given to the link at once, before its entry is on the disk.
+    pub fn urgent(&self) -> bool {
+        matches!(self, Verb::Release | Verb::Restore | Verb::Recall { .. })
     }
 }
 
@@ -212,6 +250,12 @@ pub enum CommandRefused {
     /// A fire release holds it.
     #[error("{0} is released by the fire alarm: reset the fire panel first")]
     FireHolds(String),
+    /// It cannot be taken back any more.
+    #[error("the command is {}: only what is still queued can be cancelled", .0.word())]
+    TooLate(CommandState),
+    /// No such command waits at the device.
+    #[error("no command {0} waits: it ended, or never was")]
+    NotWaiting(CommandId),
     /// The queue is full or the store away.
     #[error("commands cannot be recorded now: {0}")]
     Away(String),
@@ -226,6 +270,7 @@ impl CommandRefused {
             CommandRefused::JustOpened(_) => "just_opened",
             CommandRefused::Offline(_) => "device_offline",
             CommandRefused::FireHolds(_) => "fire_holds",
+            CommandRefused::TooLate(_) | CommandRefused::NotWaiting(_) => "too_late",
             CommandRefused::Away(_) => "store_away",
         }
     }
@@ -250,6 +295,12 @@ mod tests {
             deadline: at,
             changed_at: at,
         }
+    }
+
+    #[test]
+    fn the_pause_doubles_from_five_seconds_to_five_minutes() {
+        let pauses: Vec<_> = [1, 2, 3, 7, 40].into_iter().map(retry_ms).collect();
+        assert_eq!(pauses, [5_000, 10_000, 20_000, 300_000, 300_000]);
     }
 
     proptest! {

@@ -5,9 +5,11 @@ use crate::alarm::{Alarm, Clip, Note};
 use crate::command::Command;
 use crate::device::link::Downlink;
 use crate::event::Body;
-use crate::id::DeviceId;
+use crate::id::{CredentialId, DeviceId};
 use crate::passage::Passage;
 use crate::workorder::WorkOrder;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,7 +35,7 @@ impl Effect {
 }
 
 /// A record to store: the newest version of a row.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Record {
     /// A credential presented.
     Access(AccessRecord),
@@ -49,4 +51,6 @@ pub enum Record {
     Clip(Clip),
     /// A work order.
     WorkOrder(WorkOrder),
+    /// A card or plate whose end was told.
+    Expired(CredentialId, Timestamp),
 }

@@ -9,7 +9,9 @@ use crate::command::CommandState;
 use crate::device::link::{DeviceKind, Outcome, PresenceCause, Verb};
 use crate::device::shadow::Presence;
 use crate::device::telemetry::{PointName, Value};
-use crate::id::{AlarmId, CommandId, DeviceId, EventId, PassageId, PersonId, PictureId, PlaceId, WorkOrderId};
+use crate::id::{
+    AlarmId, CommandId, CredentialId, DeviceId, EventId, PassageId, PersonId, PictureId, PlaceId, WorkOrderId,
+};
 use crate::passage::Decision;
 use crate::recognition::Seen;
 use crate::workorder::WorkOrderState;
@@ -71,6 +73,7 @@ impl Audience {
                 "in.seen",
                 "ask.command",
                 "ask.grant",
+                "ask.gateway",
             ],
             Audience::LifeSafety => &["fire.point"],
             Audience::Rule => &[
@@ -85,7 +88,9 @@ impl Audience {
                 "plate.read",
                 "face.seen",
                 "command.state",
+                "people.changed",
                 "actor.quarantined",
+                "system.clock_jumped",
             ],
             Audience::Alarm => &["ask.raise", "ask.clear", "work_order.moved"],
             Audience::WorkOrder => &["alarm.moved"],
@@ -169,6 +174,12 @@ pub enum Body {
         picture: Option<PictureId>,
         /// From frame to decision, milliseconds.
         latency_ms: Option<u32>,
+    },
+    /// The gateway that the device is behind was lost, or is back.
+    #[serde(rename = "ask.gateway")]
+    AskGateway {
+        /// Whether it was lost.
+        lost: bool,
     },
     /// A condition that is an alarm began.
     #[serde(rename = "ask.raise")]
@@ -379,6 +390,28 @@ pub enum Body {
         /// The alarm it came of.
         alarm: Option<AlarmId>,
     },
+    /// A work order was not taken up, or not done, in its time.
+    #[serde(rename = "work_order.overdue")]
+    WorkOrderOverdue {
+        /// Which.
+        work_order: WorkOrderId,
+        /// The number people say.
+        number: i64,
+        /// `response` or `resolution`.
+        what: String,
+        /// Its priority from now on.
+        priority: u8,
+    },
+    /// A card or plate is past its time.
+    #[serde(rename = "credential.expired")]
+    CredentialExpired {
+        /// Which.
+        credential: CredentialId,
+        /// Whose.
+        person: PersonId,
+        /// `card` or `plate`.
+        kind: String,
+    },
     /// Records of people, credentials or levels changed.
     #[serde(rename = "people.changed")]
     PeopleChanged {
@@ -405,6 +438,12 @@ pub enum Body {
         /// Why it stopped.
         reason: String,
     },
+    /// The machine's clock was moved.
+    #[serde(rename = "system.clock_jumped")]
+    ClockJumped {
+        /// Forward, or back when negative, milliseconds.
+        step_ms: i64,
+    },
     /// The program started or stopped.
     #[serde(rename = "system.moved")]
     SystemMoved {
@@ -424,7 +463,8 @@ impl Body {
             | Body::Result { .. }
             | Body::Seen { .. }
             | Body::AskCommand { .. }
-            | Body::AskGrant { .. } => &[Audience::Device],
+            | Body::AskGrant { .. }
+            | Body::AskGateway { .. } => &[Audience::Device],
             Body::AskRaise { .. } | Body::AskClear { .. } => &[Audience::Alarm],
             Body::FirePoint { .. } => &[Audience::LifeSafety, Audience::Rule],
             Body::StateChanged { .. }
@@ -437,7 +477,9 @@ impl Body {
             | Body::Plate { .. }
             | Body::Face { .. }
             | Body::CommandMoved { .. }
-            | Body::ActorQuarantined { .. } => &[Audience::Rule],
+            | Body::PeopleChanged { .. }
+            | Body::ActorQuarantined { .. }
+            | Body::ClockJumped { .. } => &[Audience::Rule],
             Body::AlarmMoved { .. } => &[Audience::WorkOrder],
             Body::WorkOrderMoved { .. } => &[Audience::Alarm],
             Body::Granted { .. }
@@ -445,7 +487,8 @@ impl Body {
             | Body::FireRelease { .. }
             | Body::Flood { .. }
             | Body::PassageMoved { .. }
-            | Body::PeopleChanged { .. }
+            | Body::WorkOrderOverdue { .. }
+            | Body::CredentialExpired { .. }
             | Body::ActorRestarted { .. }
             | Body::SystemMoved { .. } => &[],
         }

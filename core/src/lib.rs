@@ -7,6 +7,7 @@ pub mod access;
 pub mod alarm;
 pub mod command;
 pub mod device;
+pub mod disk;
 pub mod effect;
 pub mod event;
 pub mod id;

@@ -39,21 +39,29 @@ pub trait Machine: Send + 'static {
     /// Takes one event.
     fn step(&mut self, event: &Event, cx: &Context<'_>) -> Vec<Effect>;
 
-    /// Does what is due at `cx.now`.
-    fn tick(&mut self, cx: &Context<'_>) -> Vec<Effect>;
+    /// Does what is due at `cx.now`: nothing, for a machine without timers.
+    fn tick(&mut self, _: &Context<'_>) -> Vec<Effect> {
+        vec![]
+    }
 
     /// Answers a call.
     fn call(&mut self, call: Self::Call, cx: &Context<'_>) -> (Self::Reply, Vec<Effect>);
 
     /// When it wants its next tick. A function of the state, so that a restart loses no timer.
-    fn wake(&self) -> Option<Timestamp>;
+    fn wake(&self) -> Option<Timestamp> {
+        None
+    }
 
     /// Puts a restored machine back in touch with the world, after the replay.
-    fn restored(&mut self, cx: &Context<'_>) -> Vec<Effect>;
+    fn restored(&mut self, _: &Context<'_>) -> Vec<Effect> {
+        vec![]
+    }
 
     /// What to store so that it can be restored.
     fn snapshot(&self) -> serde_json::Value;
 
     /// What others may see of it, when that changed since the last look.
-    fn view(&mut self) -> Option<Self::View>;
+    fn view(&mut self) -> Option<Self::View> {
+        None
+    }
 }

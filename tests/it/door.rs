@@ -71,7 +71,8 @@ async fn an_operators_command_is_sent_once_and_fails_loudly_without_an_answer() 
     let mut site = Compound::start().await;
     let request = site.request("door-1", Verb::Unlock { for_ms: 5_000 }, 1);
     let command = site.system.command(request.clone()).await.unwrap();
-    assert_eq!(command.state.word(), "sent");
+    assert_eq!(command.state.word(), "queued");
+    site.command_is(command.id, "sent").await;
     assert_eq!(site.system.command(request).await.unwrap().id, command.id, "the same key is the same command");
     assert_eq!(site.told("door-1").await.command, command.id);
     let soon = site.system.command(site.request("door-1", Verb::Unlock { for_ms: 5_000 }, 2)).await.unwrap_err();

@@ -5,7 +5,8 @@ use gatehouse_actors::{EventQuery, FaceInput, Policy, staff};
 use gatehouse_core::alarm::AlarmKind;
 use gatehouse_core::device::link::{PresenceCause, Refused, Uplink};
 use gatehouse_core::id::PersonId;
-use gatehouse_tests::compound::{Compound, id};
+use gatehouse_tests::compound::{Compound, Ground, id};
+use gatehouse_tests::database::take_away;
 use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -75,6 +76,18 @@ async fn what_fails_again_and_again_is_quarantined_with_an_alarm_and_the_rest_go
     site.told("door-1").await;
     let events = site.system.events(EventQuery { limit: 100, code: "actor.quarantined".into(), ..Default::default() });
     assert_eq!(events.await.unwrap().len(), 1);
+
+    // What came meanwhile waits in the log for the engineer who starts it again.
+    site.card("door-2", "1001", 1).await;
+    assert_eq!(site.system.actor_restart("door-1").await.unwrap_err().code(), "not_quarantined");
+    assert_eq!(site.system.actor_restart("door-9").await.unwrap_err().code(), "not_found");
+    site.system.actor_restart("door-2").await.unwrap();
+    site.told("door-2").await;
+    site.alarm("door-2", AlarmKind::ActorQuarantined, |alarm| !alarm.active).await;
+    site.settle().await;
+    assert_eq!(site.count("select count(*) from access_record").await, 2);
+    let health = site.system.actors().into_iter().find(|actor| actor.key == "door-2").unwrap();
+    assert_eq!((health.state.as_str(), health.reason.is_empty()), ("running", false));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -152,19 +165,10 @@ async fn a_system_that_hears_nothing_writes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn doors_go_on_while_the_database_is_away_and_nothing_of_it_is_lost() {
+async fn without_a_spill_doors_go_on_while_the_database_is_away_and_acknowledgements_are_withheld() {
     let mut site = Compound::start().await;
     site.settle().await;
-    let admin = gatehouse_tests::database::another(&site.pool, "postgres").await;
-    let name: String = sqlx::query_scalar("select current_database()").fetch_one(&site.pool).await.unwrap();
-    // The name is of the harness's own making.
-    let allow = |on: bool| sqlx::AssertSqlSafe(format!("alter database {name} with allow_connections {on}"));
-    sqlx::query(allow(false)).execute(&admin).await.unwrap();
-    sqlx::query("select pg_terminate_backend(pid) from pg_stat_activity where datname = $1")
-        .bind(&name)
-        .execute(&admin)
-        .await
-        .unwrap();
+    let outage = take_away(&site.pool).await;
     let system = site.system.clone();
     let read =
         Uplink::CardRead { device: id("door-1"), seq: Some(1), observed_at: None, card: "1001".into(), pin: None };
@@ -175,7 +179,7 @@ async fn doors_go_on_while_the_database_is_away_and_nothing_of_it_is_lost() {
     })
     .await;
     assert!(!offered.is_finished(), "the read is not acknowledged before it is safe");
-    sqlx::query(allow(true)).execute(&admin).await.unwrap();
+    outage.end().await;
     assert_eq!(offered.await.unwrap(), Ok(()));
     site.settle().await;
     assert_eq!(site.count("select count(*) from access_record where granted").await, 1);
@@ -183,4 +187,67 @@ async fn doors_go_on_while_the_database_is_away_and_nothing_of_it_is_lost() {
         system.open_alarms().into_iter().find(|alarm| alarm.kind == AlarmKind::StoreAway && alarm.letter == "D")
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_part_that_dies_while_the_database_is_away_waits_for_it_and_is_not_quarantined() {
+    let dir = tempfile::tempdir().unwrap();
+    let policy = Policy { intensity: 1, backoff_min: Duration::from_millis(1), ..Policy::default() };
+    let ground = Ground { policy, ..Ground::spilling(dir.path(), 16 << 20) };
+    let mut site = Compound::start_on(gatehouse_tests::database::fresh().await, ground).await;
+    site.settle().await;
+    let outage = take_away(&site.pool).await;
+    site.card("door-2", "1001", 1).await;
+    site.until("the journal spills", |system| (system.journal().state == "spilling").then_some(())).await;
+    for part in [Part::Device(id("door-1")), Part::Alarm] {
+        site.system.drill_kill(part);
+    }
+    site.until("both wait", |system| {
+        let waits = |key: &str| system.actors().into_iter().any(|actor| actor.key == key && actor.state == "waiting");
+        (waits("door-1") && waits("alarm")).then_some(())
+    })
+    .await;
+    // Taken and safe, though its door cannot decide yet.
+    site.card("door-1", "1001", 2).await;
+    assert!(site.system.journal().spilled > 0);
+    outage.end().await;
+    site.told("door-1").await;
+    site.settle().await;
+    assert_eq!(site.count("select count(*) from access_record where granted").await, 2);
+    assert_eq!(site.count("select count(*) from event_log where code = 'actor.quarantined'").await, 0);
+    let restarts = site.system.actors().into_iter().filter(|actor| actor.key == "door-1").map(|actor| actor.restarts);
+    assert_eq!(restarts.sum::<u32>(), 1, "waiting is no restart");
+    site.until("the gap is told", |system| {
+        system.open_alarms().into_iter().find(|alarm| alarm.kind == AlarmKind::StoreAway && alarm.letter == "D")
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_is_set_back_is_an_alarm_and_changes_no_order() {
+    let mut site = Compound::start().await;
+    site.card("door-1", "1001", 1).await;
+    site.settle().await;
+    site.hand.jump(jiff::SignedDuration::from_hours(-2));
+    site.card("door-1", "1001", 2).await;
+    let alarm = site
+        .until("the jump is told", |system| system.open_alarms().into_iter().find(|a| a.kind == AlarmKind::ClockJump))
+        .await;
+    assert_eq!((alarm.priority, alarm.active, alarm.title["step_s"].as_str()), (3, false, "-7200"));
+    site.settle().await;
+    assert_eq!(site.count("select count(*) from access_record where granted").await, 2);
+    // The number is the order, and the ids follow it although the moments do not.
+    let rows: Vec<(uuid::Uuid, i64)> =
+        sqlx::query_as("select id, seq from event_log order by seq").fetch_all(&site.pool).await.unwrap();
+    assert!(rows.is_sorted_by_key(|(id, _)| *id));
+    assert!(
+        site.count(
+            "select count(*) from event_log a join event_log b on b.seq > a.seq and b.received_at < a.received_at"
+        )
+        .await
+            > 0
+    );
+    site.cut_and_restart().await;
+    site.settle().await;
+    assert_eq!(site.count("select count(*) from access_record").await, 2);
 }

@@ -17,17 +17,22 @@ const VICTIM: &str = "GATEHOUSE_KILL_TEST_DATA";
 fn the_program_that_is_killed() {
     let Some(data) = std::env::var_os(VICTIM) else { return };
     let arguments = ["gatehouse", "serve", "--quiet", "--listen", "127.0.0.1:0", "--mqtt", "127.0.0.1:0", "--data"];
-    let arguments = arguments.into_iter().map(std::ffi::OsString::from).chain([data]);
+    let arguments = arguments.into_iter().map(std::ffi::OsString::from).chain([data.clone()]);
+    let file = Path::new(&data).join("gatehouse.toml");
+    let config = file.is_file().then(|| ["--config".into(), file.into_os_string()]);
+    let arguments = arguments.chain(config.into_iter().flatten());
     let _ = gatehouse_console::cli::run_with(arguments);
 }
 
-struct Victim {
-    child: Child,
-    address: SocketAddr,
-    password: Option<String>,
+/// The program in a process of its own.
+pub struct Victim {
+    pub child: Child,
+    pub address: SocketAddr,
+    pub password: Option<String>,
 }
 
-async fn start(data: &Path) -> Result<Victim> {
+/// Starts it on a data directory; with the `gatehouse.toml` in there, when there is one.
+pub async fn start(data: &Path) -> Result<Victim> {
     let mut child = Command::new(std::env::current_exe()?)
         .args(["--exact", "kill::the_program_that_is_killed", "--nocapture", "--test-threads=1"])
         .env(VICTIM, data)

@@ -4,7 +4,10 @@
 
 mod alarm;
 mod authz;
+mod chaos;
+mod command;
 mod demo;
+mod disk;
 mod door;
 mod faults;
 mod fire;
@@ -15,5 +18,7 @@ mod openapi;
 mod presence;
 mod restart;
 mod sensor;
+mod spill;
 mod tidy;
+mod timer;
 mod video;

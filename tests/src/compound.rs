@@ -2,7 +2,9 @@
 
 use gatehouse_actors::testkit::HandClock;
 use gatehouse_actors::views::AlarmView;
-use gatehouse_actors::{Bookmark, Change, Clock, CommandRequest, Policy, System, SystemConfig, VideoLink};
+use gatehouse_actors::{
+    Bookmark, Change, Clock, CommandRequest, FreeSpace, Policy, SpillConfig, System, SystemConfig, VideoLink,
+};
 use gatehouse_core::alarm::AlarmKind;
 use gatehouse_core::device::link::{Downlink, Outcome, PresenceCause, Refused, Uplink, Verb};
 use gatehouse_core::device::telemetry::Value;
@@ -11,6 +13,7 @@ use gatehouse_core::recognition::{Observation, Seen};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use sqlx::PgPool;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc};
@@ -46,9 +49,40 @@ pub struct Compound {
     /// Its recorder.
     pub recorder: Arc<Recorder>,
     clock: Clock,
-    policy: Policy,
+    ground: Ground,
     downlinks: mpsc::Receiver<Downlink>,
     changes: broadcast::Receiver<Change>,
+}
+
+/// Sets what a [`Ground`] has no field for.
+pub type Tweak = Arc<dyn Fn(&mut SystemConfig) + Send + Sync>;
+
+/// What a compound stands on.
+#[derive(Clone)]
+pub struct Ground {
+    /// How often a part may fail.
+    pub policy: Policy,
+    /// Where entries wait while the database is away.
+    pub spill: Option<SpillConfig>,
+    /// Bytes free on the disk.
+    pub free: Option<FreeSpace>,
+    /// Commands that the link takes before someone reads them.
+    pub room: usize,
+    /// What else is set.
+    pub change: Option<Tweak>,
+}
+
+impl Default for Ground {
+    fn default() -> Self {
+        Self { policy: Policy::default(), spill: None, free: None, room: 10_000, change: None }
+    }
+}
+
+impl Ground {
+    /// With a spill of so many bytes in this directory.
+    pub fn spilling(dir: &Path, max_bytes: u64) -> Self {
+        Self { spill: Some(SpillConfig { dir: dir.join("spill"), max_bytes }), ..Self::default() }
+    }
 }
 
 /// The id of a device by its key.
@@ -70,15 +104,19 @@ pub fn definition() -> gatehouse_core::site::Site {
             device("cam-1", "camera", json!({})),
             device("cam-gate", "camera", json!({})),
             device("door-1", "door", json!({"cameras": ["cam-1"], "held_after_s": 30})),
-            device("door-2", "door", json!({})),
-            device("door-3", "door", json!({"release_on_fire": false})),
+            device("door-2", "door", json!({"faces": true})),
+            device("door-3", "door", json!({"release_on_fire": false, "faces": true})),
             device("gate-in", "barrier", json!({"cameras": ["cam-gate"]})),
             device("lift-1", "elevator", json!({"recall_floor": 1})),
             device("panel", "fire_panel", json!({"cameras": ["cam-1"]})),
             device("smoke-1", "sensor", json!({"class": "smoke", "cameras": ["cam-1", "cam-gate"]})),
             device("temp-1", "sensor", json!({"class": "temperature", "timeout_s": 60,
                    "limits": [{"point": "temperature", "high": 40.0, "deadband": 2.0}]})),
-            device("fence", "perimeter", json!({}))
+            device("fence", "perimeter", json!({})),
+            device("beam", "perimeter", json!({"timeout_s": 4})),
+            device("gateway", "sensor", json!({})),
+            device("leak-1", "sensor", json!({"class": "leak", "gateway": "gateway", "timeout_s": 20})),
+            device("leak-2", "sensor", json!({"class": "leak", "gateway": "gateway", "timeout_s": 20}))
         ],
         "lanes": [{"key": "in", "camera": "cam-gate", "barrier": "gate-in", "direction": "in"}],
         "face_doors": [{"camera": "cam-1", "door": "door-1"}],
@@ -97,12 +135,16 @@ impl Compound {
 
     /// The compound with its own restart policy.
     pub async fn start_with(policy: Policy) -> Self {
-        let pool = crate::database::fresh().await;
+        Self::start_on(crate::database::fresh().await, Ground { policy, ..Ground::default() }).await
+    }
+
+    /// The compound on a database and a ground of its own.
+    pub async fn start_on(pool: PgPool, ground: Ground) -> Self {
         let (clock, hand) = Clock::hand_wound("2026-05-04T01:00:00Z".parse().expect("a timestamp"));
         let recorder = Arc::new(Recorder::default());
-        let (system, downlinks) = run(&pool, &clock, policy, &recorder).await;
+        let (system, downlinks) = run(&pool, &clock, &ground, &recorder).await;
         let changes = system.changes();
-        Self { system, hand, pool, recorder, clock, policy, downlinks, changes }
+        Self { system, hand, pool, recorder, clock, ground, downlinks, changes }
     }
 
     /// Cuts the power and starts again on the same database.
@@ -113,7 +155,7 @@ impl Compound {
 
     /// Starts again on the same database.
     pub async fn restart(&mut self) {
-        (self.system, self.downlinks) = run(&self.pool, &self.clock, self.policy, &self.recorder).await;
+        (self.system, self.downlinks) = run(&self.pool, &self.clock, &self.ground, &self.recorder).await;
         self.changes = self.system.changes();
     }
 
@@ -265,6 +307,18 @@ impl Compound {
         sqlx::query_scalar(sql).fetch_one(&self.pool).await.expect("a count")
     }
 
+    /// Waits until a number out of the database is so much, and looks once more when everything has settled.
+    pub async fn counts(&self, what: &str, sql: &'static str, wanted: i64) {
+        let waited = async {
+            while self.count(sql).await != wanted {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let _ = tokio::time::timeout(PATIENCE, waited).await;
+        self.settle().await;
+        assert_eq!(self.count(sql).await, wanted, "{what}");
+    }
+
     /// Waits until a command is in a state.
     pub async fn command_is(&mut self, id: CommandId, state: &str) {
         let waited = async {
@@ -288,17 +342,22 @@ impl Compound {
 async fn run(
     pool: &PgPool,
     clock: &Clock,
-    restarts: Policy,
+    ground: &Ground,
     recorder: &Arc<Recorder>,
 ) -> (System, mpsc::Receiver<Downlink>) {
-    let (downlinks, told) = mpsc::channel(10_000);
-    let config = SystemConfig {
+    let (downlinks, told) = mpsc::channel(ground.room);
+    let mut config = SystemConfig {
         clock: clock.clone(),
         site: Some(definition()),
         video: recorder.clone(),
         master_key: [9; 32],
-        restarts,
+        restarts: ground.policy,
+        spill: ground.spill.clone(),
+        free: ground.free.clone(),
         ..SystemConfig::new(pool.clone(), downlinks)
     };
+    if let Some(change) = &ground.change {
+        change(&mut config);
+    }
     (System::start(config).await.expect("the system starts"), told)
 }

@@ -23,6 +23,38 @@ pub async fn another(pool: &PgPool, name: &str) -> PgPool {
     PgPoolOptions::new().max_connections(1).connect_with(options).await.expect("the cluster answers")
 }
 
+/// A database that nobody can reach, until [`Outage::end`].
+pub struct Outage {
+    admin: PgPool,
+    name: String,
+}
+
+/// Takes a test's database away: its connections are ended and no new one is allowed.
+pub async fn take_away(pool: &PgPool) -> Outage {
+    let name = pool.connect_options().get_database().expect("the pool names its database").to_owned();
+    let outage = Outage { admin: another(pool, "postgres").await, name };
+    outage.allow(false).await;
+    sqlx::query("select pg_terminate_backend(pid) from pg_stat_activity where datname = $1")
+        .bind(&outage.name)
+        .execute(&outage.admin)
+        .await
+        .expect("the connections end");
+    outage
+}
+
+impl Outage {
+    async fn allow(&self, on: bool) {
+        // The name is of the harness's own making.
+        let sql = sqlx::AssertSqlSafe(format!("alter database {} with allow_connections {on}", self.name));
+        sqlx::query(sql).execute(&self.admin).await.expect("the cluster answers");
+    }
+
+    /// The database is back.
+    pub async fn end(self) {
+        self.allow(true).await;
+    }
+}
+
 async fn on_cluster(url: &str) -> PgConnectOptions {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     let options = PgConnectOptions::from_str(url).expect("GATEHOUSE_TEST_DATABASE_URL is a PostgreSQL URL");

@@ -354,6 +354,11 @@ impl Vision {
         self.inner.recorder.unpin(&key, from, to).await
     }
 
+    /// Records nothing while `on`, for want of room on the disk; live pictures and recognition go on.
+    pub fn hold_recording(&self, on: bool) {
+        self.inner.recorder.hold(on);
+    }
+
     /// The first and last recorded instant of a camera.
     pub fn recorded(&self, id: DeviceId) -> Option<(Timestamp, Timestamp)> {
         self.inner.recorder.extent(&self.key(id)?)

@@ -10,18 +10,28 @@ use gatehouse_core::site::{Compound, Site};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, PoisonError, RwLock};
+use tokio::sync::Notify;
 
 /// The snapshot in use: replaced whole, read without waiting.
 #[derive(Default)]
-pub(crate) struct Current(RwLock<Arc<Snapshot>>);
+pub(crate) struct Current {
+    snapshot: RwLock<Arc<Snapshot>>,
+    renewed: Notify,
+}
 
 impl Current {
     pub(crate) fn get(&self) -> Arc<Snapshot> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.snapshot.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn set(&self, snapshot: Snapshot) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
+        *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
+        self.renewed.notify_one();
+    }
+
+    /// Resolves once it was replaced since the last time: for the one who waits for credentials to end.
+    pub(crate) async fn renewed(&self) {
+        self.renewed.notified().await;
     }
 }
 
@@ -88,7 +98,7 @@ impl System {
     /// Makes the snapshot anew: after every change of people, and every five minutes.
     pub(crate) async fn refresh_access(&self) -> Result<(), Error> {
         let mut snapshot = of_site(&self.site(), &self.compound());
-        store::fill(self.pool(), &mut snapshot).await?;
+        store::fill(self.pool(), &mut snapshot, self.now()).await?;
         self.shared().access.set(snapshot);
         Ok(())
     }

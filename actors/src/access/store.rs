@@ -4,6 +4,7 @@ use super::{AccessQuery, AccessRow};
 use crate::error::{Doing, StoreError};
 use gatehouse_core::access::{AccessRecord, Credential, Holder, Snapshot};
 use gatehouse_core::id::{CredentialId, PersonId};
+use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
@@ -62,8 +63,8 @@ struct CredentialRow {
     valid_until: Option<jiff_sqlx::Timestamp>,
 }
 
-/// Fills a snapshot with people and their credentials.
-pub(crate) async fn fill(pool: &PgPool, snapshot: &mut Snapshot) -> Result<(), StoreError> {
+/// Fills a snapshot with people and their credentials; of those past their time only whose they were.
+pub(crate) async fn fill(pool: &PgPool, snapshot: &mut Snapshot, now: Timestamp) -> Result<(), StoreError> {
     let people: Vec<(Uuid, String, Vec<String>)> =
         sqlx::query_as("select id, name, levels from person where deleted_at is null")
             .fetch_all(pool)
@@ -86,6 +87,10 @@ pub(crate) async fn fill(pool: &PgPool, snapshot: &mut Snapshot) -> Result<(), S
             valid_from: row.valid_from.map(|at| at.to_jiff()),
             valid_until: row.valid_until.map(|at| at.to_jiff()),
         };
+        if credential.valid_until.is_some_and(|until| until <= now) {
+            snapshot.expired.insert(format!("{}/{}", row.kind, row.normal), credential.person);
+            continue;
+        }
         let map = if row.kind == "card" { &mut snapshot.cards } else { &mut snapshot.plates };
         map.insert(row.normal, credential);
     }

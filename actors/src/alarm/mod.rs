@@ -198,8 +198,14 @@ impl System {
         self.tally().counts()
     }
 
-    /// Everything about an alarm.
+    /// Everything about an alarm. While the database is away: the alarm as it is known here, with its procedure, without its
+    /// timeline, clips and work orders.
     pub async fn alarm(&self, id: AlarmId) -> Result<AlarmDetail, Error> {
+        if self.shared().journal.is_away()
+            && let Some(alarm) = self.tally().find(id)
+        {
+            return Ok(self.alarm_as_known(alarm));
+        }
         let pool = self.pool();
         let alarm = store::get(pool, id).await?.ok_or(Error::NotFound { what: "alarm" })?;
         let notes = store::notes(pool, id).await?;
@@ -211,10 +217,7 @@ impl System {
             let done = StepDone { step: step.clone(), by: note.by.clone(), at: note.at };
             steps.insert(step.clone(), (note.code == "step_done").then_some(done));
         }
-        let mut sop = self.compound().sop(alarm.kind);
-        if sop.title == Default::default() {
-            sop.title = gatehouse_core::alarm::default_sop(alarm.kind).title;
-        }
+        let sop = self.procedure(alarm.kind);
         Ok(AlarmDetail {
             alarm,
             timeline: notes,
@@ -223,6 +226,19 @@ impl System {
             steps_done: steps.into_values().flatten().collect(),
             work_orders,
         })
+    }
+
+    fn alarm_as_known(&self, alarm: AlarmView) -> AlarmDetail {
+        let sop = self.procedure(alarm.kind);
+        AlarmDetail { alarm, timeline: vec![], clips: vec![], sop, steps_done: vec![], work_orders: vec![] }
+    }
+
+    fn procedure(&self, kind: AlarmKind) -> Sop {
+        let mut sop = self.compound().sop(kind);
+        if sop.title == Default::default() {
+            sop.title = gatehouse_core::alarm::default_sop(kind).title;
+        }
+        sop
     }
 
     /// Someone has seen it; on a latched alarm whose condition is gone a second time resets it. Committed before it returns.
@@ -331,7 +347,10 @@ impl System {
             .map_err(|_| Error::Away("the alarm book"))?;
         if let Err(error) = reply {
             // A closed alarm was acknowledged by someone else a moment ago; one that never was is not there.
-            let known = store::get(self.pool(), id).await?;
+            let known = match self.tally().find(id) {
+                Some(known) => Some(known),
+                None => store::get(self.pool(), id).await?,
+            };
             return match known {
                 None => Err(Error::NotFound { what: "alarm" }),
                 Some(known) if known.acked && known.closed_at.is_some() => {
@@ -345,7 +364,10 @@ impl System {
     }
 
     async fn alarm_note(&self, id: AlarmId, code: &str, by: &str, params: Params) -> Result<AlarmDetail, Error> {
-        let alarm = store::get(self.pool(), id).await?.ok_or(Error::NotFound { what: "alarm" })?;
+        let alarm = match self.tally().find(id) {
+            Some(known) => known,
+            None => store::get(self.pool(), id).await?.ok_or(Error::NotFound { what: "alarm" })?,
+        };
         let now = self.now();
         let note = Note { alarm: id, at: now, code: code.into(), by: by.into(), params };
         let event = NewEvent {

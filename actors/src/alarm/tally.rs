@@ -3,13 +3,17 @@
 use super::{AlarmCounts, AlarmView};
 use crate::board::Board;
 use gatehouse_core::id::AlarmId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock};
+
+/// Closed alarms remembered for when the store cannot be read.
+const LATELY: usize = 64;
 
 /// The open alarms as committed.
 #[derive(Default)]
 pub(crate) struct Tally {
     open: RwLock<BTreeMap<AlarmId, Arc<AlarmView>>>,
+    closed: RwLock<VecDeque<Arc<AlarmView>>>,
     board: RwLock<Option<Arc<Board>>>,
 }
 
@@ -25,6 +29,11 @@ impl Tally {
         if is_open {
             open.insert(view.id, view.clone())
         } else {
+            let mut closed = self.closed.write().unwrap_or_else(PoisonError::into_inner);
+            closed.push_back(view.clone());
+            if closed.len() > LATELY {
+                closed.pop_front();
+            }
             open.remove(&view.id)
         };
         let Some(device) = view.device else { return };
@@ -47,6 +56,16 @@ impl Tally {
         let mut alarms: Vec<_> = open.values().map(|alarm| (**alarm).clone()).collect();
         alarms.sort_by(|a, b| (a.priority, b.raised_at, a.id).cmp(&(b.priority, a.raised_at, b.id)));
         alarms
+    }
+
+    /// An alarm that is open or was closed a moment ago.
+    pub(crate) fn find(&self, id: AlarmId) -> Option<AlarmView> {
+        let open = self.open.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
+        let lately = || {
+            let closed = self.closed.read().unwrap_or_else(PoisonError::into_inner);
+            closed.iter().rev().find(|alarm| alarm.id == id).cloned()
+        };
+        open.or_else(lately).map(|alarm| (*alarm).clone())
     }
 
     pub(crate) fn counts(&self) -> AlarmCounts {

@@ -1,6 +1,9 @@
 //! Commands: asked by operators, entered in the ledger before they are answered.
 
+mod outbox;
 pub(crate) mod store;
+
+pub(crate) use outbox::Outbox;
 
 use crate::error::Error;
 use crate::root::System;
@@ -70,19 +73,48 @@ impl System {
     /// Enters a command in the ledger and sends it. Resolves when the entry is committed.
     pub async fn command(&self, request: CommandRequest) -> Result<CommandView, CommandRefused> {
         let CommandRequest { device, verb, by, why, idempotency_key } = request;
-        let away = |what: &str| CommandRefused::Away(what.to_owned());
         let id = CommandId::from_key(&format!("{device}:{by}:{idempotency_key}"));
-        let known = store::get(self.pool(), id).await.map_err(|error| away(&error.to_string()))?;
+        // With the database away the ledger cannot be read: what was entered since is known here, what was open to its twin.
+        let known = match self.shared().journal.recent_command(id) {
+            Some(known) => Some(known),
+            None if self.shared().journal.is_away() => None,
+            None => store::get(self.pool(), id).await.map_err(|error| away(&error.to_string()))?,
+        };
         if let Some(known) = known {
             return Ok(known);
         }
-        let shell = self.shared().addresses.device(device).ok_or(CommandRefused::UnknownDevice(device))?;
         let deadline =
             self.now().saturating_add(SignedDuration::from_millis(answer_ms(&verb, false))).unwrap_or(Timestamp::MAX);
         let order = Order { command: id, what: verb, by: by.clone(), why, deadline, life_safety: false };
+        match self.ask_twin(device, TwinCall::Order(order), by).await? {
+            Some(command) => Ok(CommandView::from(&command)),
+            // Asked twice at once: the other one entered it.
+            None => store::get(self.pool(), id)
+                .await
+                .map_err(|error| away(&error.to_string()))?
+                .ok_or_else(|| away("the command was not entered")),
+        }
+    }
+
+    /// Takes a command back that is still queued; what the link or the device has cannot be.
+    pub async fn command_cancel(&self, id: CommandId, by: &str) -> Result<CommandView, CommandRefused> {
+        let known = store::get(self.pool(), id).await.map_err(|error| away(&error.to_string()))?;
+        let known = known.ok_or(CommandRefused::NotWaiting(id))?;
+        if known.state.is_final() {
+            return Err(CommandRefused::TooLate(known.state));
+        }
+        let withdrawn = self.shared().outbox.withdraw(id);
+        let call = TwinCall::Cancel { command: id, withdrawn };
+        let cancelled = self.ask_twin(known.device, call, by.to_owned()).await?;
+        Ok(cancelled.map_or(known, |command| CommandView::from(&command)))
+    }
+
+    /// Calls a device's shell and waits for the commit of what followed.
+    async fn ask_twin(&self, device: DeviceId, call: TwinCall, by: String) -> Result<Option<Command>, CommandRefused> {
+        let shell = self.shared().addresses.device(device).ok_or(CommandRefused::UnknownDevice(device))?;
         let (answer, answered) = oneshot::channel();
         shell
-            .cast(Message::Call { call: TwinCall::Order(order), by, answer: Some(answer) })
+            .cast(Message::Call { call, by, answer: Some(answer) })
             .map_err(|_| away("the device's part is restarting"))?;
         let (reply, receipt) = tokio::time::timeout(TAKEN_WITHIN, answered)
             .await
@@ -90,16 +122,8 @@ impl System {
             .map_err(|_| away("the device's part is restarting"))?;
         let entered = reply?;
         match tokio::time::timeout(TAKEN_WITHIN, receipt).await {
-            Ok(Ok(true)) => {}
-            Ok(Ok(false) | Err(_)) | Err(_) => return Err(away("the database is away")),
-        }
-        match entered {
-            Some(command) => Ok(CommandView::from(&command)),
-            // Asked twice at once: the other one entered it.
-            None => store::get(self.pool(), id)
-                .await
-                .map_err(|error| away(&error.to_string()))?
-                .ok_or_else(|| away("the command was not entered")),
+            Ok(Ok(true)) => Ok(entered),
+            Ok(Ok(false) | Err(_)) | Err(_) => Err(away("the database is away")),
         }
     }
 
@@ -112,4 +136,8 @@ impl System {
     pub async fn command_by_id(&self, id: CommandId) -> Result<CommandView, Error> {
         store::get(self.pool(), id).await?.ok_or(Error::NotFound { what: "command" })
     }
+}
+
+fn away(what: &str) -> CommandRefused {
+    CommandRefused::Away(what.to_owned())
 }

@@ -5,7 +5,7 @@ use crate::address::Name;
 use crate::error::{Doing, StoreError};
 use crate::journal::{Logged, Mark};
 use gatehouse_core::event::{Audience, Event};
-use gatehouse_core::id::DeviceId;
+use gatehouse_core::id::{DeviceId, EventId};
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use sqlx::{PgConnection, PgPool};
@@ -84,6 +84,12 @@ pub(crate) async fn machine(pool: &PgPool, key: &str) -> Result<Option<(u64, ser
         .await
         .doing("read a machine's state")?;
     Ok(row.map(|(seq, state)| (u64::try_from(seq).unwrap_or(0), state)))
+}
+
+/// Whether any of these events is in the log.
+pub(crate) async fn knows(pool: &PgPool, ids: &[EventId]) -> Result<bool, sqlx::Error> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    sqlx::query_scalar("select exists (select from event_log where id = any($1))").bind(ids).fetch_one(pool).await
 }
 
 /// The events that a machine has not stepped on.

@@ -1,5 +1,6 @@
 //! People: who is known here, what they hold, and the faces they consented to.
 
+mod expiry;
 mod seal;
 pub(crate) mod store;
 
@@ -9,7 +10,7 @@ use crate::error::Error;
 use crate::root::System;
 use gatehouse_core::access::{CredentialKind, normal_card, normal_plate};
 use gatehouse_core::event::Body;
-use gatehouse_core::id::{CredentialId, PersonId};
+use gatehouse_core::id::{CredentialId, DeviceId, PersonId};
 use gatehouse_core::people::{PersonKind, consent};
 use jiff::Timestamp;
 use seal::PersonKey;
@@ -57,6 +58,8 @@ pub struct FaceView {
     pub photos: i64,
     pub consent_at: Option<Timestamp>,
     pub model: String,
+    /// Devices that have not said yet that they removed it.
+    pub still_at: Vec<DeviceId>,
 }
 
 /// A person as someone writes them.
@@ -165,11 +168,12 @@ impl System {
 
     /// Deletes a person: credentials removed, faces shredded, personal content emptied. Records of the past keep the id.
     pub async fn person_delete(&self, id: PersonId, by: &str) -> Result<(), Error> {
-        if !store::delete(self.pool(), id, self.now()).await? {
+        if !store::delete(self.pool(), id, by, self.now()).await? {
             return Err(Error::NotFound { what: "person" });
         }
         self.gallery_moved();
-        self.people_changed(id, "deleted", by).await
+        self.people_changed(id, "deleted", by).await?;
+        self.tell_removals().await
     }
 
     /// Gives a person a card or plate.
@@ -251,12 +255,22 @@ impl System {
         Ok(kept)
     }
 
-    /// Takes a consent back: the key and the templates are gone.
+    /// Takes a consent back: the key and the templates are gone, and every device that keeps faces is told to forget it.
     pub async fn face_delete(&self, person: PersonId, by: &str) -> Result<(), Error> {
         self.person(person).await?;
-        store::face_delete(self.pool(), person, self.now()).await?;
+        store::face_delete(self.pool(), person, by, self.now()).await?;
         self.gallery_moved();
-        self.people_changed(person, "face_deleted", by).await
+        self.tell_removals().await
+    }
+
+    /// Puts removed faces on the log, from where the devices that keep them are told. Said again after a crash: the removal and
+    /// its word are stored together, and a device told twice has nothing to remove the second time.
+    pub(crate) async fn tell_removals(&self) -> Result<(), Error> {
+        for (person, by) in store::removals(self.pool()).await? {
+            self.people_changed(person, "face_deleted", &by).await?;
+            store::removal_told(self.pool(), person).await?;
+        }
+        Ok(())
     }
 
     /// All enrolled faces, decrypted for the matcher. One that does not open is left out and told.

@@ -3,12 +3,12 @@
 use super::{CredentialInput, CredentialView, FaceInput, FaceView, PersonInput, PersonView};
 use crate::error::{Doing, StoreError};
 use gatehouse_core::access::CredentialKind;
-use gatehouse_core::id::{CredentialId, PersonId};
+use gatehouse_core::id::{CredentialId, DeviceId, PersonId};
 use gatehouse_core::people::PersonKind;
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use ring::digest;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
@@ -63,10 +63,26 @@ async fn with_credentials(pool: &PgPool, rows: Vec<PersonRow>) -> Result<Vec<Per
          where person = any($1) and removed_at is null
          order by kind, created_at, id",
     )
-    .bind(ids)
+    .bind(&ids)
     .fetch_all(pool)
     .await
     .doing("read credentials")?;
+    let unconfirmed: Vec<(String, Uuid)> = sqlx::query_as(
+        "select what ->> 'person', device
+         from command
+         where verb = 'forget_face' and state in ('queued', 'sent', 'acked') and what ->> 'person' = any($1)
+         order by at, device",
+    )
+    .bind(ids.iter().map(Uuid::to_string).collect::<Vec<_>>())
+    .fetch_all(pool)
+    .await
+    .doing("read the command ledger")?;
+    let mut still_at: BTreeMap<Uuid, Vec<DeviceId>> = BTreeMap::new();
+    for (person, device) in unconfirmed {
+        if let Ok(person) = Uuid::parse_str(&person) {
+            still_at.entry(person).or_default().push(DeviceId(device));
+        }
+    }
     let mut held: BTreeMap<Uuid, Vec<CredentialView>> = BTreeMap::new();
     for row in credentials {
         held.entry(row.person).or_default().push(row.into());
@@ -89,6 +105,7 @@ async fn with_credentials(pool: &PgPool, rows: Vec<PersonRow>) -> Result<Vec<Per
                     photos: row.photos,
                     consent_at: row.consent_at.map(|at| at.to_jiff()),
                     model: row.model.unwrap_or_default(),
+                    still_at: still_at.remove(&row.id).unwrap_or_default(),
                 },
             })
         })
@@ -175,7 +192,7 @@ pub(crate) async fn update(pool: &PgPool, id: PersonId, input: &PersonInput) -> 
 }
 
 /// Empties a person and removes what they hold.
-pub(crate) async fn delete(pool: &PgPool, id: PersonId, now: Timestamp) -> Result<bool, StoreError> {
+pub(crate) async fn delete(pool: &PgPool, id: PersonId, by: &str, now: Timestamp) -> Result<bool, StoreError> {
     const DOING: &str = "delete a person";
     let mut tx = pool.begin().await.doing(DOING)?;
     let done = sqlx::query(
@@ -192,7 +209,10 @@ pub(crate) async fn delete(pool: &PgPool, id: PersonId, now: Timestamp) -> Resul
         return Ok(false);
     }
     sqlx::query("delete from credential where person = $1").bind(id.0).execute(&mut *tx).await.doing(DOING)?;
-    sqlx::query("delete from face_key where person = $1").bind(id.0).execute(&mut *tx).await.doing(DOING)?;
+    let face = sqlx::query("delete from face_key where person = $1").bind(id.0).execute(&mut *tx).await.doing(DOING)?;
+    if face.rows_affected() > 0 {
+        to_be_removed(&mut tx, id, by, now).await.doing(DOING)?;
+    }
     sqlx::query("update consent set withdrawn_at = $2 where person = $1 and withdrawn_at is null")
         .bind(id.0)
         .bind(now.to_sqlx())
@@ -332,10 +352,11 @@ pub(crate) async fn face_add(
 }
 
 /// Shreds a person's key, and with it their templates; the consent is withdrawn.
-pub(crate) async fn face_delete(pool: &PgPool, person: PersonId, now: Timestamp) -> Result<(), StoreError> {
+pub(crate) async fn face_delete(pool: &PgPool, person: PersonId, by: &str, now: Timestamp) -> Result<(), StoreError> {
     const DOING: &str = "delete a face";
     let mut tx = pool.begin().await.doing(DOING)?;
     sqlx::query("delete from face_key where person = $1").bind(person.0).execute(&mut *tx).await.doing(DOING)?;
+    to_be_removed(&mut tx, person, by, now).await.doing(DOING)?;
     sqlx::query("update consent set withdrawn_at = $2 where person = $1 and withdrawn_at is null")
         .bind(person.0)
         .bind(now.to_sqlx())
@@ -343,6 +364,75 @@ pub(crate) async fn face_delete(pool: &PgPool, person: PersonId, now: Timestamp)
         .await
         .doing(DOING)?;
     tx.commit().await.doing(DOING)
+}
+
+async fn to_be_removed(conn: &mut PgConnection, person: PersonId, by: &str, now: Timestamp) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "insert into face_removal (person, by, asked_at)
+         values ($1, $2, $3)
+         on conflict (person) do nothing",
+    )
+    .bind(person.0)
+    .bind(by)
+    .bind(now.to_sqlx())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Removed faces that the log does not tell yet, and who removed them.
+pub(crate) async fn removals(pool: &PgPool) -> Result<Vec<(PersonId, String)>, StoreError> {
+    let rows: Vec<(Uuid, String)> = sqlx::query_as("select person, by from face_removal order by asked_at, person")
+        .fetch_all(pool)
+        .await
+        .doing("read removed faces")?;
+    Ok(rows.into_iter().map(|(person, by)| (PersonId(person), by)).collect())
+}
+
+/// The log tells of a removed face.
+pub(crate) async fn removal_told(pool: &PgPool, person: PersonId) -> Result<(), StoreError> {
+    sqlx::query("delete from face_removal where person = $1")
+        .bind(person.0)
+        .execute(pool)
+        .await
+        .doing("note a removed face")?;
+    Ok(())
+}
+
+/// When the next card or plate ends whose end was not told.
+pub(crate) async fn next_expiry(pool: &PgPool) -> Result<Option<Timestamp>, StoreError> {
+    let at: Option<jiff_sqlx::Timestamp> =
+        sqlx::query_scalar("select min(valid_until) from credential where expired_at is null and removed_at is null")
+            .fetch_one(pool)
+            .await
+            .doing("read credentials")?;
+    Ok(at.map(|at| at.to_jiff()))
+}
+
+/// Cards and plates past their time whose end was not told: which, whose, and their kind.
+pub(crate) async fn ended(pool: &PgPool, now: Timestamp) -> Result<Vec<(CredentialId, PersonId, String)>, StoreError> {
+    let rows: Vec<(Uuid, Uuid, String)> = sqlx::query_as(
+        "select id, person, kind
+         from credential
+         where valid_until <= $1 and expired_at is null and removed_at is null
+         order by valid_until, id
+         limit 500",
+    )
+    .bind(now.to_sqlx())
+    .fetch_all(pool)
+    .await
+    .doing("read credentials")?;
+    Ok(rows.into_iter().map(|(id, person, kind)| (CredentialId(id), PersonId(person), kind)).collect())
+}
+
+/// The end of a card or plate is told.
+pub(crate) async fn expired(conn: &mut PgConnection, id: CredentialId, at: Timestamp) -> Result<(), sqlx::Error> {
+    sqlx::query("update credential set expired_at = $2 where id = $1")
+        .bind(id.0)
+        .bind(at.to_sqlx())
+        .execute(conn)
+        .await?;
+    Ok(())
 }
 
 /// A sealed face.

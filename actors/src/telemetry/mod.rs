@@ -7,7 +7,7 @@ use gatehouse_core::id::DeviceId;
 use jiff::Timestamp;
 use sqlx::PgPool;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
@@ -40,23 +40,34 @@ enum Item {
 pub(crate) struct Writer {
     queue: mpsc::Sender<Item>,
     dropped: Arc<AtomicU64>,
+    held: Arc<AtomicBool>,
 }
 
 impl Writer {
     /// A writer and its work, which ends when the last writer is gone.
     pub(crate) fn new(pool: PgPool) -> (Self, impl Future<Output = ()> + Send) {
         let (queue, readings) = mpsc::channel(DEPTH);
-        (Self { queue, dropped: Arc::default() }, write(pool, readings))
+        let (dropped, held) = (Arc::<AtomicU64>::default(), Arc::default());
+        (Self { queue, dropped: dropped.clone(), held }, write(pool, readings, dropped))
     }
 
     /// Queues the values of a report.
     pub(crate) fn push(&self, device: DeviceId, points: &[(PointName, Value)], at: Timestamp) {
+        if self.held.load(Ordering::Relaxed) {
+            self.dropped.fetch_add(points.len() as u64, Ordering::Relaxed);
+            return;
+        }
         for (point, value) in points {
             let reading = Reading { device, point: point.clone(), at, value: value.clone() };
             if self.queue.try_send(Item::Reading(reading)).is_err() {
                 self.dropped.fetch_add(1, Ordering::Relaxed);
             }
         }
+    }
+
+    /// Keeps no readings while the disk has no room for them; they are counted as dropped.
+    pub(crate) fn hold(&self, on: bool) {
+        self.held.store(on, Ordering::Relaxed);
     }
 
     /// Waits until everything queued so far is written, or could not be.
@@ -73,7 +84,7 @@ impl Writer {
     }
 }
 
-async fn write(pool: PgPool, mut items: mpsc::Receiver<Item>) {
+async fn write(pool: PgPool, mut items: mpsc::Receiver<Item>, dropped: Arc<AtomicU64>) {
     let mut batch = Vec::with_capacity(BATCH);
     while let Some(first) = items.recv().await {
         let deadline = tokio::time::Instant::now() + WITHIN;
@@ -91,6 +102,7 @@ async fn write(pool: PgPool, mut items: mpsc::Receiver<Item>) {
         if !batch.is_empty()
             && let Err(error) = store::write(&pool, &batch).await
         {
+            dropped.fetch_add(batch.len() as u64, Ordering::Relaxed);
             warn!(error = &error as &dyn std::error::Error, readings = batch.len(), "Readings were not stored");
         }
         batch.clear();

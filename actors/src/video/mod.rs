@@ -58,14 +58,16 @@ pub struct ClipRow {
 }
 
 impl System {
-    /// The recorder has cut a clip.
+    /// The recorder has cut a clip. Waits for the clip's row while that is in the spill.
     pub async fn clip_ready(&self, id: ClipId, path: String) -> Result<(), Error> {
+        self.shared().journal.flush().await;
         let clip = store::ready(self.pool(), id, &path).await?.ok_or(Error::NotFound { what: "clip" })?;
         self.alarm_touched(clip).await
     }
 
-    /// The recorder cannot cut a clip.
+    /// The recorder cannot cut a clip. Waits for the clip's row while that is in the spill.
     pub async fn clip_failed(&self, id: ClipId, reason: String) -> Result<(), Error> {
+        self.shared().journal.flush().await;
         let clip = store::failed(self.pool(), id, &reason).await?.ok_or(Error::NotFound { what: "clip" })?;
         self.alarm_touched(clip).await
     }

@@ -13,11 +13,12 @@ use uuid::Uuid;
 pub(crate) async fn put(conn: &mut PgConnection, order: &WorkOrder) -> Result<(), sqlx::Error> {
     sqlx::query(
         "insert into work_order (id, number, title, kind, state, priority, device, place, alarm, assignee, at, due_at,
-                                 done_at, notes)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+                                 done_at, notes, respond_by, late_response_at, overdue_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
          on conflict (id) do update
-         set state = excluded.state, assignee = excluded.assignee, due_at = excluded.due_at, done_at = excluded.done_at,
-             notes = excluded.notes",
+         set state = excluded.state, priority = excluded.priority, assignee = excluded.assignee, due_at = excluded.due_at,
+             done_at = excluded.done_at, notes = excluded.notes, late_response_at = excluded.late_response_at,
+             overdue_at = excluded.overdue_at",
     )
     .bind(order.id.0)
     .bind(order.number)
@@ -33,6 +34,9 @@ pub(crate) async fn put(conn: &mut PgConnection, order: &WorkOrder) -> Result<()
     .bind(order.due_at.map(ToSqlx::to_sqlx))
     .bind(order.done_at.map(ToSqlx::to_sqlx))
     .bind(Json(&order.notes))
+    .bind(order.respond_by.map(ToSqlx::to_sqlx))
+    .bind(order.late_response_at.map(ToSqlx::to_sqlx))
+    .bind(order.overdue_at.map(ToSqlx::to_sqlx))
     .execute(conn)
     .await?;
     Ok(())
@@ -54,6 +58,9 @@ struct Row {
     due_at: Option<jiff_sqlx::Timestamp>,
     done_at: Option<jiff_sqlx::Timestamp>,
     notes: Json<Vec<WorkNote>>,
+    respond_by: Option<jiff_sqlx::Timestamp>,
+    late_response_at: Option<jiff_sqlx::Timestamp>,
+    overdue_at: Option<jiff_sqlx::Timestamp>,
 }
 
 impl TryFrom<Row> for WorkOrder {
@@ -77,6 +84,9 @@ impl TryFrom<Row> for WorkOrder {
             due_at: row.due_at.map(|at| at.to_jiff()),
             done_at: row.done_at.map(|at| at.to_jiff()),
             notes: row.notes.0,
+            respond_by: row.respond_by.map(|at| at.to_jiff()),
+            late_response_at: row.late_response_at.map(|at| at.to_jiff()),
+            overdue_at: row.overdue_at.map(|at| at.to_jiff()),
         })
     }
 }

@@ -1,4 +1,4 @@
-//! A simulated door: strike, contact, reader and exit button.
+//! A simulated door: strike, contact, reader and exit button; its face terminal forgets whom it is told to.
 //!
 //! The strike locks by itself when its time is over or the leaf has fallen shut behind someone. A command is accepted at once
 //! and executed when the strike's own switch says so, 150 ms later.
@@ -6,7 +6,8 @@
 use super::hardware::{Hardware, Input, Moment, Output, Stimulus, earliest, flag, word};
 use gatehouse_core::device::link::Verb;
 use gatehouse_core::device::telemetry::Value;
-use gatehouse_core::id::CommandId;
+use gatehouse_core::id::{CommandId, PersonId};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 /// From order to the strike's switch.
@@ -41,6 +42,8 @@ pub struct Door {
     shuts_at: Option<Instant>,
     /// Orders not yet read back.
     reading_back: Vec<(Instant, CommandId)>,
+    /// Faces its terminal was told to forget.
+    forgotten: BTreeSet<PersonId>,
 }
 
 impl Default for Door {
@@ -54,6 +57,7 @@ impl Default for Door {
             opens_at: None,
             shuts_at: None,
             reading_back: Vec::new(),
+            forgotten: BTreeSet::new(),
         }
     }
 }
@@ -82,6 +86,10 @@ impl Door {
             Verb::Release => {
                 self.lock = Lock::Released;
                 self.free(now);
+            }
+            // Told twice, it has nothing to remove the second time, and says so all the same.
+            Verb::ForgetFace { person } => {
+                self.forgotten.insert(*person);
             }
             _ => return vec![Output::failed(id, "not a command for a door")],
         }
@@ -243,6 +251,19 @@ mod tests {
         let (id, outputs) = door.ask(Verb::Lock);
         assert!(matches!(&outputs[..], [Output::Result(i, Outcome::Failed { .. })] if *i == id));
         door.ask(Verb::Restore);
+        assert_eq!(door.point("lock"), "locked");
+    }
+
+    #[test]
+    fn a_face_is_forgotten_and_confirmed_also_the_second_time() {
+        let mut door = Bench::new(Door::default());
+        let person = PersonId::from_key("li");
+        for _ in 0..2 {
+            let (id, outputs) = door.ask(Verb::ForgetFace { person });
+            assert_eq!(outputs, [Output::accepted(id)]);
+            assert_eq!(door.pass(STRIKE), [Output::executed(id)]);
+        }
+        assert!(door.machine.forgotten.contains(&person));
         assert_eq!(door.point("lock"), "locked");
     }
 

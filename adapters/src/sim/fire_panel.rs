@@ -3,7 +3,7 @@
 //! A line that has alarmed stays so until a reset finds its cause gone. Sounders follow the first alarm and are silenced by
 //! command; test mode ends by itself after ten minutes.
 
-use super::hardware::{Hardware, Input, Moment, Output, Stimulus, flag, word};
+use super::hardware::{HEARTBEAT, Hardware, Input, Moment, Output, Stimulus, flag, word};
 use gatehouse_core::device::link::Verb;
 use gatehouse_core::device::telemetry::Value;
 use std::time::{Duration, Instant};
@@ -129,6 +129,10 @@ impl Hardware for FirePanel {
 
     fn wake(&self) -> Option<Instant> {
         self.test_until
+    }
+
+    fn heartbeat(&self) -> Option<Duration> {
+        Some(HEARTBEAT)
     }
 }
 

@@ -9,6 +9,9 @@ use gatehouse_core::device::telemetry::Value;
 use gatehouse_core::id::CommandId;
 use std::time::{Duration, Instant};
 
+/// Of life-safety devices: half of the shortest time after which their silence counts, so that one lost message is no alarm.
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(2);
+
 /// A moment: for timers, and for what follows the hours of the day.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
@@ -138,6 +141,11 @@ pub trait Hardware: Send + 'static {
 
     /// When it wants to be woken.
     fn wake(&self) -> Option<Instant>;
+
+    /// How often it says that it is there, for those whose silence must be noticed within seconds.
+    fn heartbeat(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// A point with a state word.

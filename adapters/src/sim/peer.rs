@@ -136,8 +136,9 @@ impl Device {
         self.hardware.step(Input::Wake, now);
         self.show(now);
         let mut unplugged: Option<Instant> = None;
+        let mut beat = self.hardware.heartbeat().map(|every| now.at + every);
         loop {
-            let wake = self.hardware.wake().into_iter().chain(unplugged).min();
+            let wake = self.hardware.wake().into_iter().chain(unplugged).chain(beat).min();
             let sleep =
                 wake.map(|at| tokio::time::Instant::from_std(at.max(Instant::now() + Duration::from_millis(1))));
             let timer = async {
@@ -182,6 +183,12 @@ impl Device {
                     if unplugged.is_some_and(|until| until <= now.at) {
                         unplugged = None;
                         link = self.plug_in();
+                    }
+                    if beat.is_some_and(|at| at <= now.at) {
+                        beat = self.hardware.heartbeat().map(|every| now.at + every);
+                        if unplugged.is_none() {
+                            self.publish_heartbeat(&link.client);
+                        }
                     }
                     self.hardware.step(Input::Wake, now)
                 }
@@ -292,6 +299,12 @@ impl Device {
             "seq": self.next_seq(), "ts": Timestamp::now().to_string(), "points": *self.points.borrow(),
         });
         let _ = client.try_publish(format!("gh/{}/state", self.key), QoS::AtLeastOnce, true, state.to_string());
+    }
+
+    /// A state without points, not retained: there, and nothing new.
+    fn publish_heartbeat(&mut self, client: &AsyncClient) {
+        let state = serde_json::json!({ "seq": self.next_seq(), "points": {} });
+        let _ = client.try_publish(format!("gh/{}/state", self.key), QoS::AtMostOnce, false, state.to_string());
     }
 
     fn publish_result(&self, client: &AsyncClient, id: CommandId, outcome: &Outcome) {

@@ -1,9 +1,9 @@
 //! A simulated perimeter zone: an infrared beam along a fence.
 
-use super::hardware::{Hardware, Input, Moment, Output, Stimulus, flag, word};
+use super::hardware::{HEARTBEAT, Hardware, Input, Moment, Output, Stimulus, flag, word};
 use gatehouse_core::device::link::Verb;
 use gatehouse_core::device::telemetry::Value;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A zone; armed when it starts.
 #[derive(Debug)]
@@ -52,6 +52,10 @@ impl Hardware for Perimeter {
 
     fn wake(&self) -> Option<Instant> {
         None
+    }
+
+    fn heartbeat(&self) -> Option<Duration> {
+        Some(HEARTBEAT)
     }
 }
 

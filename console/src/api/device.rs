@@ -100,6 +100,18 @@ pub async fn command(
     Ok((StatusCode::ACCEPTED, Json(command)))
 }
 
+/// Takes a command back while it is queued; 409 `too_late` once the link or the device has it.
+#[utoipa::path(post, path = "/api/commands/{id}/cancel", params(("id" = Uuid, Path)),
+    responses((status = 200, body = serde_json::Value), (status = 409, description = "it was sent already, or ended")))]
+pub async fn cancel_command(
+    State(app): State<Arc<App>>,
+    Extension(who): Extension<SignedIn>,
+    At(id): At<CommandId>,
+) -> Result<Json<CommandView>, ApiError> {
+    app.system().command_by_id(id).await?;
+    Ok(Json(app.system().command_cancel(id, &who.name).await?))
+}
+
 /// One entry of the ledger.
 #[utoipa::path(get, path = "/api/commands/{id}", params(("id" = Uuid, Path)), responses((status = 200, body = serde_json::Value)))]
 pub async fn show_command(State(app): State<Arc<App>>, At(id): At<CommandId>) -> Result<Json<CommandView>, ApiError> {

@@ -4,7 +4,7 @@ use crate::app::App;
 use crate::error::ApiError;
 use axum::Json;
 use axum::extract::State;
-use gatehouse_actors::views::{ActorHealth, DatabaseHealth, IngressHealth};
+use gatehouse_actors::views::{ActorHealth, DatabaseHealth, IngressHealth, JournalHealth};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::sync::Arc;
@@ -34,6 +34,9 @@ pub struct Health {
     pub cpu_percent: f64,
     /// The data directory's disk.
     pub disk: DiskHealth,
+    /// The writer of the log, and what it has on the local disk.
+    #[schema(value_type = serde_json::Value)]
+    pub journal: JournalHealth,
     /// Every actor.
     #[schema(value_type = Vec<serde_json::Value>)]
     pub actors: Vec<ActorHealth>,
@@ -68,6 +71,8 @@ pub struct DiskHealth {
     pub free_gb: f64,
     /// Used, percent.
     pub used_percent: f64,
+    /// `enough`, `low` (nothing is recorded) or `scarce` (no readings are kept either).
+    pub room: &'static str,
 }
 
 /// One camera's stream.
@@ -158,7 +163,8 @@ async fn look(app: &App) -> Health {
         broker,
         memory_mb: resident_mb(),
         cpu_percent: app.cpu().percent(),
-        disk: disk(app.data()),
+        disk: disk(app.data(), app.system().room().borrow().word()),
+        journal: app.system().journal(),
         actors: app.system().actors(),
         ingress: app.system().ingress(),
         cameras: cameras(app),
@@ -208,12 +214,12 @@ pub fn resident_mb() -> f64 {
     pages * rustix::param::page_size() as f64 / 1e6
 }
 
-fn disk(path: &std::path::Path) -> DiskHealth {
+fn disk(path: &std::path::Path, room: &'static str) -> DiskHealth {
     let (free, total) = rustix::fs::statvfs(path)
         .map(|stat| ((stat.f_bavail * stat.f_frsize) as f64, (stat.f_blocks * stat.f_frsize) as f64))
         .unwrap_or((0.0, 0.0));
     let used_percent = if total > 0.0 { 100.0 * (1.0 - free / total) } else { 0.0 };
-    DiskHealth { path: path.display().to_string(), free_gb: free / 1e9, used_percent }
+    DiskHealth { path: path.display().to_string(), free_gb: free / 1e9, used_percent, room }
 }
 
 /// Processor time of this process, between one look and the next.

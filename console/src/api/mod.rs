@@ -3,6 +3,7 @@
 //! The browser's types are generated from these through `openapi.json`.
 
 pub mod access;
+pub mod actor;
 pub mod alarm;
 pub mod audit;
 mod csv;

@@ -179,8 +179,9 @@ function health() {
   messages += Math.round(200 + rnd() * 60);
   return {
     since: ago((Date.now() - started) / 1000 + 86400 * 2 + 3600 * 5), version: '0.1.0', database: { version: '15.14', timescale: false, size_mb: 84.2, up: true },
-    broker: { listen: '127.0.0.1:1883', clients: 34, messages_in: messages }, memory_mb: 412 + rnd() * 12, cpu_percent: 18 + rnd() * 9, disk: { path: '/var/lib/gatehouse', free_gb: 212.4, used_percent: 37 },
-    actors: [...devices.slice(0, 22).map((d) => ({ key: `device/${d.key}`, state: 'running', restarts: d.key === 'lift-1' ? 1 : 0, depth: 0 })), { key: 'alarm', state: 'running', restarts: 0, depth: 0 }, { key: 'recorder', state: 'running', restarts: 0, depth: 2 }],
+    broker: { listen: '127.0.0.1:1883', clients: 34, messages_in: messages }, memory_mb: 412 + rnd() * 12, cpu_percent: 18 + rnd() * 9, disk: { path: '/var/lib/gatehouse', free_gb: 212.4, used_percent: 37, room: 'enough' },
+    journal: { state: 'spilling', depth: 0, spilled: 1284, spilled_bytes: 1_420_000, spill_limit: 256_000_000, oldest_at: ago(95), refused: 0 },
+    actors: [...devices.slice(0, 22).map((d) => ({ key: `device/${d.key}`, state: 'running', restarts: d.key === 'lift-1' ? 1 : 0, depth: 0, reason: '' })), { key: 'alarm', state: 'running', restarts: 0, depth: 0, reason: '' }, { key: 'rule', state: 'quarantined', restarts: 5, depth: 0, reason: 'told to fail' }],
     ingress: [
       { source: 'mqtt', depth: 0, limit: 4096, taken: messages, coalesced: 812, refused: 0, undecodable: 3, last_error: 'sensor/ha-temp-pump: expected number at byte 14' },
       { source: 'vision', depth: 1, limit: 64, taken: 48211, coalesced: 1203, refused: 0, undecodable: 0, last_error: '' },
@@ -194,7 +195,7 @@ function health() {
 // ---- HTTP
 const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };
 const CSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; connect-src 'self'; worker-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
-const session = () => ({ user: { id: users[0].id, name: 'admin', role: 'admin' }, site: { name: 'Cedar Court', name_zh: '雪松苑', zone: 'Asia/Shanghai', demo: true }, permissions: ['device.read', 'device.command', 'video.read', 'alarm.read', 'alarm.handle', 'access.read', 'access.decide', 'people.read', 'people.write', 'work_order.read', 'work_order.write', 'health.read', 'demo.play', 'user.manage', 'audit.read'], version: '0.1.0', epoch: EPOCH });
+const session = () => ({ user: { id: users[0].id, name: 'admin', role: 'admin' }, site: { name: 'Cedar Court', name_zh: '雪松苑', zone: 'Asia/Shanghai', demo: true }, permissions: ['device.read', 'device.command', 'video.read', 'alarm.read', 'alarm.handle', 'access.read', 'access.decide', 'people.read', 'people.write', 'work_order.read', 'work_order.write', 'health.read', 'system.operate', 'demo.play', 'user.manage', 'audit.read'], version: '0.1.0', epoch: EPOCH });
 const fail = (status, code, message = code) => ({ status, body: { error: { code, message } } });
 const picture = (text, sub = '') => `<svg xmlns="http://www.w3.org/2000/svg" width="640" height="360"><defs><linearGradient id="g" x2="0" y2="1"><stop stop-color="#48525c"/><stop offset="1" stop-color="#1d2329"/></linearGradient></defs><rect width="640" height="360" fill="url(#g)"/><path d="M0 300L220 150h200l220 150z" fill="#2d343b"/><rect x="200" y="150" width="240" height="110" rx="22" fill="#11161b"/><rect x="255" y="210" width="130" height="36" rx="4" fill="#1d4fa3" stroke="#fff"/><text x="320" y="235" fill="#fff" font-family="sans-serif" font-size="20" text-anchor="middle">${text}</text><text x="14" y="26" fill="#dfe5ea" font-family="monospace" font-size="15">${sub || now().slice(0, 19)}</text></svg>`;
 const csv = (rows) => rows.map((r) => Object.values(r).map((v) => JSON.stringify(v ?? '')).join(',')).join('\n');
@@ -316,6 +317,7 @@ function route(method, path, q, body) {
     }
     case 'GET health': return health();
     case 'GET demo': return { stories, auto: false };
+    case 'POST actors': return { status: 202, body: null };
     case 'POST demo': if (!play[body.story]) return fail(404, 'not_found'); play[body.story](); return { status: 202, body: { run: id() } };
     case 'GET users': return { users };
     case 'POST users': { const u = { id: id(), name: body.name, role: body.role, enabled: true }; users.push(u); return { status: 201, body: u }; }

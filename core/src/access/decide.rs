@@ -17,6 +17,8 @@ pub struct Snapshot {
     pub cards: BTreeMap<String, Credential>,
     /// By [`normal_plate`] text.
     pub plates: BTreeMap<String, Credential>,
+    /// Whose card (`card/…`) or plate (`plate/…`) it was that is past its time: only to say why not.
+    pub expired: BTreeMap<String, PersonId>,
     /// Holders.
     pub people: BTreeMap<PersonId, Holder>,
     /// Levels by key.
@@ -32,6 +34,7 @@ impl Default for Snapshot {
         Self {
             cards: BTreeMap::new(),
             plates: BTreeMap::new(),
+            expired: BTreeMap::new(),
             people: BTreeMap::new(),
             levels: BTreeMap::new(),
             schedules: BTreeMap::new(),
@@ -101,7 +104,12 @@ pub fn decide(snapshot: &Snapshot, door: DeviceId, presented: &Presented, now: T
         Presented::Person(_) => None,
     };
     let person = match (credential, presented) {
-        (Some(None), _) => return deny(None, DenyReason::CredentialNotFound),
+        (Some(None), presented) => {
+            return match snapshot.expired_of(presented) {
+                Some(person) => deny(Some(person), DenyReason::CredentialExpired),
+                None => deny(None, DenyReason::CredentialNotFound),
+            };
+        }
         (Some(Some(credential)), _) => {
             let who = Some(credential.person);
             if !credential.enabled {
@@ -135,6 +143,15 @@ pub fn decide(snapshot: &Snapshot, door: DeviceId, presented: &Presented, now: T
 }
 
 impl Snapshot {
+    fn expired_of(&self, presented: &Presented) -> Option<PersonId> {
+        let key = match presented {
+            Presented::Card(card) => format!("card/{}", normal_card(card)),
+            Presented::Plate(plate) => format!("plate/{}", normal_plate(plate)),
+            Presented::Person(_) => return None,
+        };
+        self.expired.get(&key).copied()
+    }
+
     /// The credential of a plate as read: the very text, or the one known plate that differs by a single look-alike.
     pub fn plate(&self, read: &str) -> Option<&Credential> {
         let read = normal_plate(read);
@@ -170,6 +187,7 @@ mod tests {
         snapshot.cards.insert(normal_card("1002"), credential(li, false, None));
         snapshot.cards.insert(normal_card("1003"), credential(li, true, Some("2026-02-01T00:00:00Z")));
         snapshot.plates.insert(normal_plate("粤B12345"), credential(li, true, None));
+        snapshot.expired.insert(format!("card/{}", normal_card("1004")), li);
         let doors = [DeviceId::from_key("door-1")].into();
         let level = Level { key: "staff".into(), doors, schedule: "day".into() };
         snapshot.levels.insert("staff".into(), level);
@@ -197,6 +215,7 @@ mod tests {
         check(card("1002"), "door-1", monday, Err(DenyReason::CredentialNotEnabled));
         check(card("1003"), "door-1", monday, Err(DenyReason::CredentialExpired));
         check(card("1001"), "door-1", "2025-05-05T09:00:00Z", Err(DenyReason::CredentialNotActive));
+        check(card("01004"), "door-1", monday, Err(DenyReason::CredentialExpired));
         check(card("9999"), "door-1", monday, Err(DenyReason::CredentialNotFound));
         check(Presented::Plate("粤b·12345".into()), "door-1", monday, Ok(()));
         check(Presented::Plate("粤B1234S".into()), "door-1", monday, Ok(()));

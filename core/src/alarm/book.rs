@@ -2,6 +2,7 @@
 
 use super::state::Changed;
 use super::{Alarm, AlarmKind, Clip, Delay, Facts, Flood, Input, Key, Note, ShelveError, shelve};
+use crate::device::plus;
 use crate::device::telemetry::Value;
 use crate::effect::{Effect, Record};
 use crate::event::{Body, Event, Params};
@@ -15,6 +16,9 @@ use std::collections::BTreeMap;
 pub const PRE_ROLL_S: i64 = 10;
 /// And ends this long after.
 pub const POST_ROLL_S: i64 = 20;
+
+/// How long a device behind a gateway waits for its gateway to be found lost too, milliseconds.
+const GATEWAY_MS: i64 = 2_000;
 
 /// A raise or clear that waits out its delay.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -89,6 +93,17 @@ pub enum AlarmCallError {
     /// The wish makes no sense.
     #[error(transparent)]
     Shelve(#[from] ShelveError),
+}
+
+impl Pending {
+    /// A clock that went back does not make a delay longer.
+    fn rewind(&mut self, now: Timestamp) {
+        let ms = match self.delay.to {
+            true => self.key.kind.on_delay_ms().max(GATEWAY_MS),
+            false => self.key.kind.off_delay_ms(),
+        };
+        self.delay.due = self.delay.due.min(plus(now, ms));
+    }
 }
 
 impl Alarms {
@@ -211,7 +226,14 @@ impl Alarms {
             Body::AskClear { reset, .. } => (Params::new(), false, *reset),
             _ => (Params::new(), false, false),
         };
-        let ms = if to { kind.on_delay_ms() } else { kind.off_delay_ms() };
+        let behind_gateway =
+            key.device.and_then(|id| cx.compound.device(id)).is_some_and(|spec| spec.gateway.is_some());
+        let ms = match to {
+            // Its gateway may be found lost a moment later: then the alarm is the gateway's.
+            true if kind == AlarmKind::DeviceOffline && behind_gateway => GATEWAY_MS,
+            true => kind.on_delay_ms(),
+            false => kind.off_delay_ms(),
+        };
         let due = Delay { to, due: now };
         let ask = Pending {
             key,
@@ -313,6 +335,8 @@ impl Machine for Alarms {
 
     fn tick(&mut self, cx: &Context<'_>) -> Vec<Effect> {
         let now = cx.now;
+        self.kept.pending.iter_mut().for_each(|pending| pending.rewind(cx.wall));
+        self.kept.flood.rewind(cx.wall);
         let (due, waiting) =
             std::mem::take(&mut self.kept.pending).into_iter().partition(|p: &Pending| p.delay.is_due(now));
         self.kept.pending = waiting;

@@ -49,6 +49,11 @@ impl Flood {
         (std::mem::replace(&mut self.active, is) != is).then_some(is)
     }
 
+    /// The clock went back: what it counted is as of now.
+    pub fn rewind(&mut self, now: Timestamp) {
+        self.raised.iter_mut().for_each(|at| *at = (*at).min(now));
+    }
+
     /// When the next count leaves the window, while there is a flood to end.
     pub fn wake(&self) -> Option<Timestamp> {
         let first = self.raised.front().filter(|_| self.active)?;

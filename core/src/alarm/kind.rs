@@ -81,6 +81,10 @@ kinds! {
     SensorActive = "sensor_active", Low;
     /// A device is gone.
     DeviceOffline = "device_offline", Medium, fault;
+    /// A device comes and goes.
+    DeviceFlapping = "device_flapping", Medium, fault;
+    /// A gateway is gone, and with it every device behind it.
+    GatewayLost = "gateway_lost", High, fault;
     /// A camera's pictures stopped.
     StreamStalled = "stream_stalled", Medium, fault;
     /// A device does not work.
@@ -99,6 +103,8 @@ kinds! {
     DiskFull = "disk_full", High;
     /// The database is away or refuses.
     StoreAway = "store_away", High;
+    /// The machine's clock was moved.
+    ClockJump = "clock_jump", Medium, momentary;
     /// Recording does not work.
     RecordingFailed = "recording_failed", High;
 }
@@ -136,7 +142,7 @@ impl AlarmKind {
     pub fn off_delay_ms(self) -> i64 {
         match self {
             // Links that flap raise once, not once a second.
-            AlarmKind::DeviceOffline | AlarmKind::StreamStalled => 2_000,
+            AlarmKind::DeviceOffline | AlarmKind::GatewayLost | AlarmKind::StreamStalled => 2_000,
             _ => 0,
         }
     }

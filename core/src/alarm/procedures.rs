@@ -227,6 +227,29 @@ pub(super) fn text(kind: AlarmKind) -> Text {
                 WORK_ORDER,
             ],
         ),
+        AlarmKind::DeviceFlapping => (
+            ("Device comes and goes", "设备反复掉线"),
+            ("A loose plug, a weak radio link or a failing power supply.", "接头松动、无线信号弱或供电不稳。"),
+            ("Parts of what happens there are missed.", "该处部分情况会漏报。"),
+            &[
+                ("Check its power and its cable or radio link.", "检查供电、网线或无线信号。"),
+                ("Treat it as offline until it is stable.", "恢复稳定前按离线处理。"),
+                WORK_ORDER,
+            ],
+        ),
+        AlarmKind::GatewayLost => (
+            ("Gateway lost", "网关失联"),
+            ("The gateway lost its power or its network.", "网关断电或网络中断。"),
+            ("Nothing is reported by any device behind it.", "其下所有设备均无法上报。"),
+            &[
+                ("Check the gateway's power and network.", "检查网关供电与网络。"),
+                (
+                    "Patrol the places of the devices behind it until it is back.",
+                    "恢复前加强对其下设备所在区域的巡查。",
+                ),
+                WORK_ORDER,
+            ],
+        ),
         AlarmKind::StreamStalled => (
             ("Camera picture lost", "摄像机画面丢失"),
             ("The camera's stream stopped, was refused or cannot be decoded.", "视频流中断、被拒绝或无法解码。"),
@@ -283,13 +306,19 @@ pub(super) fn text(kind: AlarmKind) -> Text {
             ("The device or function it runs is not served.", "对应设备或功能无法工作。"),
             &[
                 ("Read its last error on the health page.", "在系统状态页查看最后错误。"),
-                ("Restart the program in a quiet moment and tell the maker.", "择机重启程序并通知厂商。"),
+                (
+                    "An engineer starts it again there; if it stops again, tell the maker.",
+                    "由工程师在该页重新启动；若再次停用，通知厂商。",
+                ),
             ],
         ),
         AlarmKind::DiskFull => (
             ("Disk nearly full", "磁盘空间不足"),
             ("Recordings or data fill the disk.", "录像或数据占满磁盘。"),
-            ("Recording stops, then the database.", "录像将停止，随后数据库停止写入。"),
+            (
+                "Recording stops, then the history of readings; alarms and doors go on.",
+                "录像将停止，随后停止保存测量历史；报警与门禁不受影响。",
+            ),
             &[
                 ("Shorten the retention or free space.", "缩短保存期限或清理空间。"),
                 ("Check which camera records more than usual.", "检查录像量异常的摄像机。"),
@@ -298,10 +327,33 @@ pub(super) fn text(kind: AlarmKind) -> Text {
         AlarmKind::StoreAway => (
             ("Database away", "数据库不可用"),
             ("The database cannot be reached or refuses to write.", "数据库无法连接或拒绝写入。"),
-            ("Doors go on working; records wait in memory.", "门禁仍可工作，记录暂存内存。"),
+            (
+                "Doors and alarms go on; records wait on the local disk and are stored when it is back.",
+                "门禁与报警继续工作，记录暂存本地磁盘，恢复后自动入库。",
+            ),
             &[
                 ("Check the disk and the database's log.", "检查磁盘与数据库日志。"),
-                ("Do not restart the program before the database is back.", "数据库恢复前不要重启程序。"),
+                (
+                    "Watch the spill on the health page: when it is full, devices must keep what they say.",
+                    "在系统状态页查看暂存量：存满后数据须由设备自行保留。",
+                ),
+                (
+                    "If entries were refused: keep the file refused.journal for the maker, then remove it.",
+                    "若有被拒绝的记录：保留 refused.journal 文件交厂商分析后移除。",
+                ),
+            ],
+        ),
+        AlarmKind::ClockJump => (
+            ("Clock moved", "系统时钟跳变"),
+            ("The machine's clock was set, or lost its time source.", "系统时钟被修改，或失去时间同步源。"),
+            (
+                "Times on events, recordings and access records before and after do not compare; their order is kept.",
+                "跳变前后的事件、录像与出入记录时间不可直接比较，先后顺序不受影响。",
+            ),
+            &[
+                ("Check the time service (NTP) of the machine.", "检查服务器的时间同步服务（NTP）。"),
+                ("Compare the console's time with a clock you trust.", "将控制台时间与可信时钟核对。"),
+                NOTE,
             ],
         ),
         AlarmKind::RecordingFailed => (

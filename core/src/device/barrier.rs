@@ -110,10 +110,6 @@ impl Device for Barrier {
         vec![]
     }
 
-    fn wake(&self, _: &Spec) -> Option<Timestamp> {
-        None
-    }
-
     fn state(&self) -> &'static str {
         match self.state {
             State::Down => "down",

@@ -62,10 +62,6 @@ impl Device for Camera {
         vec![]
     }
 
-    fn wake(&self, _: &Spec) -> Option<Timestamp> {
-        None
-    }
-
     fn state(&self) -> &'static str {
         match self.state {
             State::Unknown => "unknown",
@@ -75,9 +71,5 @@ impl Device for Camera {
             State::Unauthorised => "unauthorised",
             State::Undecodable => "undecodable",
         }
-    }
-
-    fn verbs(_: &Spec) -> &'static [&'static str] {
-        &[]
     }
 }

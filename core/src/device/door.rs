@@ -233,6 +233,17 @@ impl Device for Door {
         }
     }
 
+    fn rewind(&mut self, spec: &Spec, now: Timestamp) {
+        match &mut self.state {
+            State::Unlocked { until } => *until = (*until).min(after(now, spec.unlock_ms().max(EXIT_MS))),
+            State::Open { since }
+            | State::HeldOpen { since }
+            | State::ForcedOpen { since }
+            | State::Released { since } => *since = (*since).min(now),
+            State::Secured => {}
+        }
+    }
+
     fn state(&self) -> &'static str {
         match self.state {
             State::Secured => "secured",

@@ -67,10 +67,6 @@ impl Device for Elevator {
         vec![]
     }
 
-    fn wake(&self, _: &Spec) -> Option<Timestamp> {
-        None
-    }
-
     fn state(&self) -> &'static str {
         match (self.mode, self.recalled, self.moving) {
             (Mode::Trapped, _, _) => "trapped",

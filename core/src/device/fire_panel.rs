@@ -85,10 +85,6 @@ impl Device for FirePanel {
         vec![]
     }
 
-    fn wake(&self, _: &Spec) -> Option<Timestamp> {
-        None
-    }
-
     fn state(&self) -> &'static str {
         match self.points.values().max() {
             Some(Point::Alarm) => "alarm",

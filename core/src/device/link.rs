@@ -5,7 +5,7 @@
 //! ```
 
 use crate::device::telemetry::{PointName, Value};
-use crate::id::{CommandId, DeviceId, DeviceKey};
+use crate::id::{CommandId, DeviceId, DeviceKey, PersonId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::future::Future;
@@ -205,6 +205,11 @@ pub enum Verb {
     Arm,
     /// Perimeter zone: disarm.
     Disarm,
+    /// Door or camera that keeps faces: remove a person's.
+    ForgetFace {
+        /// Whose.
+        person: PersonId,
+    },
     /// Any: set a point to a value.
     Set {
         /// Which point.

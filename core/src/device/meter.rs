@@ -38,16 +38,8 @@ impl Device for Meter {
         vec![]
     }
 
-    fn wake(&self, _: &Spec) -> Option<Timestamp> {
-        None
-    }
-
     fn state(&self) -> &'static str {
         // A total that shrank was exchanged or tampered with: a bill must not be made of it unseen.
         if self.backwards { "fault" } else { "normal" }
-    }
-
-    fn verbs(_: &Spec) -> &'static [&'static str] {
-        &[]
     }
 }

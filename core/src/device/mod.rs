@@ -8,16 +8,18 @@ pub mod camera;
 pub mod door;
 pub mod elevator;
 pub mod fire_panel;
+pub mod ledger;
 pub mod link;
 pub mod meter;
 pub mod perimeter;
+pub mod presence;
 pub mod sensor;
 pub mod shadow;
 pub mod telemetry;
 
 use crate::event::Body;
 use crate::site::Spec;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use link::{DeviceKind, Verb};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -71,19 +73,31 @@ pub trait Device: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// Takes one input at `now`.
     fn step(&mut self, input: Input<'_>, spec: &Spec, now: Timestamp) -> Vec<Output>;
 
-    /// When it wants a tick.
-    fn wake(&self, spec: &Spec) -> Option<Timestamp>;
+    /// When it wants a tick: never, for a kind without timers.
+    fn wake(&self, _: &Spec) -> Option<Timestamp> {
+        None
+    }
+
+    /// The clock went back: what it waits for lies no further ahead than when it began to wait.
+    fn rewind(&mut self, _: &Spec, _: Timestamp) {}
 
     /// Its state word.
     fn state(&self) -> &'static str;
 
-    /// The commands it knows, as words.
-    fn verbs(spec: &Spec) -> &'static [&'static str];
+    /// The commands it knows, as words: none, for a kind that only tells.
+    fn verbs(_: &Spec) -> &'static [&'static str] {
+        &[]
+    }
 
     /// Whether a fire release holds it, so that ordinary commands must wait.
     fn held_by_fire(&self) -> bool {
         false
     }
+}
+
+/// A moment, some milliseconds later.
+pub(crate) fn plus(at: Timestamp, ms: i64) -> Timestamp {
+    at.saturating_add(SignedDuration::from_millis(ms)).unwrap_or(Timestamp::MAX)
 }
 
 /// Whether a reported point tells of something that happened (kept, in order) rather than of a measure (newest wins).

@@ -46,10 +46,6 @@ impl Device for Perimeter {
         vec![]
     }
 
-    fn wake(&self, _: &Spec) -> Option<Timestamp> {
-        None
-    }
-
     fn state(&self) -> &'static str {
         match (self.tampered, self.armed, self.broken) {
             (true, _, _) => "tampered",

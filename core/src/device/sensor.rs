@@ -50,16 +50,8 @@ impl Device for Sensor {
         }
     }
 
-    fn wake(&self, _: &Spec) -> Option<Timestamp> {
-        None
-    }
-
     fn state(&self) -> &'static str {
         if self.active.is_empty() && self.beyond.is_empty() { "normal" } else { "active" }
-    }
-
-    fn verbs(_: &Spec) -> &'static [&'static str] {
-        &[]
     }
 }
 

@@ -1,41 +1,27 @@
 //! What all devices have in common: presence, points, the command ledger, and the view of it all.
-//!
-//! ```text
-//! presence:  Unknown ──heard──▶ Online ──silent for its time──▶ Stale ──as long again──▶ Offline
-//!                                  └──────────── will message, connection lost ────────────▶┘
-//! ```
 
-use super::link::{DeviceKind, Downlink, PresenceCause, Verb};
+pub use super::ledger::Order;
+pub use super::presence::Presence;
+
+use super::ledger::{Ended, Ledger, told};
+use super::link::{DeviceKind, PresenceCause, Verb};
+use super::presence::{Turn, Watch};
 use super::telemetry::{PointName, Value};
-use super::{Device, Input, Output, tells};
+use super::{Device, Input, Output, plus, tells};
 use crate::access::{AccessRecord, Attempt, Presented, Verdict, Via, decide};
-use crate::command::{Command, CommandRefused, CommandState, OPEN_ONCE_MS, answer_ms};
+use crate::command::{Command, CommandRefused, CommandState, Delivery, answer_ms};
 use crate::effect::{Effect, Record};
 use crate::event::{Body, Event};
 use crate::id::{AccessId, CommandId, DeviceId, EventId, PlaceId};
 use crate::machine::{Context, Machine};
 use crate::recognition::Seen;
 use crate::site::Spec;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// A device whose clock is further off than this is told once an hour.
 const SKEW_MS: i64 = 1_000;
-
-/// Whether a device is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Presence {
-    /// Heard in time.
-    Online,
-    /// Silent for longer than its profile says.
-    Stale,
-    /// Gone.
-    Offline,
-    /// Nothing heard since it was configured.
-    Unknown,
-}
 
 /// The last value of a point.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -88,13 +74,11 @@ pub struct Twin<D> {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Kept<D> {
     device: D,
-    presence: Presence,
-    heard_at: Option<Timestamp>,
+    #[serde(flatten)]
+    watch: Watch,
     since: Timestamp,
-    pending: BTreeMap<CommandId, Command>,
-    /// Ledger ids of the last commands, so that one asked twice is sent once.
-    recent: Vec<CommandId>,
-    opened_at: Option<Timestamp>,
+    #[serde(flatten)]
+    ledger: Ledger,
     skew_told_at: Option<Timestamp>,
     words: BTreeMap<PointName, (Value, Timestamp)>,
 }
@@ -106,25 +90,22 @@ pub enum TwinCall {
     Heard(Vec<(PointName, Value, Timestamp)>),
     /// An operator's command.
     Order(Order),
+    /// The link took a command, or says why not.
+    Handed {
+        /// Which.
+        command: CommandId,
+        /// Why not.
+        refused: Option<String>,
+    },
+    /// An operator takes a command back.
+    Cancel {
+        /// Which.
+        command: CommandId,
+        /// It waited before the link and will not be given to it.
+        withdrawn: bool,
+    },
     /// Its definition changed.
     Redefine(Box<Spec>),
-}
-
-/// A command as asked.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Order {
-    /// Ledger id.
-    pub command: CommandId,
-    /// What to do.
-    pub what: Verb,
-    /// Who.
-    pub by: String,
-    /// Why.
-    pub why: String,
-    /// Until when.
-    pub deadline: Timestamp,
-    /// Fire release and recall.
-    pub life_safety: bool,
 }
 
 /// The answer of a device's shell to a call.
@@ -135,12 +116,9 @@ impl<D: Device> Twin<D> {
     pub fn new(spec: Spec, now: Timestamp) -> Self {
         let kept = Kept {
             device: D::new(&spec),
-            presence: Presence::Unknown,
-            heard_at: None,
+            watch: Watch::default(),
             since: now,
-            pending: BTreeMap::new(),
-            recent: Vec::new(),
-            opened_at: None,
+            ledger: Ledger::default(),
             skew_told_at: None,
             words: BTreeMap::new(),
         };
@@ -182,7 +160,7 @@ impl<D: Device> Twin<D> {
             place: spec.place,
             x: spec.x,
             y: spec.y,
-            presence: self.kept.presence,
+            presence: self.kept.watch.shown(),
             state: self.kept.device.state().to_owned(),
             severity: 0,
             since: self.kept.since,
@@ -222,91 +200,49 @@ impl<D: Device> Twin<D> {
     /// Sends what the machine itself wants: an unlock after a grant, a release again after a reconnection.
     fn send_own(&mut self, what: Verb, nth: usize, cx: &Context<'_>, origin: &Origin<'_>) -> Vec<Effect> {
         let life_safety = matches!(what, Verb::Release | Verb::Restore | Verb::Recall { .. });
-        if what.opens() && self.just_opened(cx.now) {
+        if what.opens() && self.kept.ledger.just_opened(cx.now) {
             return vec![];
         }
-        let command = origin.command(self.spec.id, nth);
+        let command = origin.command(self.spec.id, nth, cx.now);
         let deadline = plus(cx.now, answer_ms(&what, life_safety));
         let order =
             Order { command, what, by: origin.by.to_owned(), why: origin.why.to_owned(), deadline, life_safety };
         self.enter(order, cx)
     }
 
-    fn just_opened(&self, now: Timestamp) -> bool {
-        self.kept.opened_at.is_some_and(|at| now.duration_since(at) < SignedDuration::from_millis(OPEN_ONCE_MS))
-    }
-
-    /// Enters a command in the ledger and sends it; overdue ones only enter it.
     fn enter(&mut self, order: Order, cx: &Context<'_>) -> Vec<Effect> {
-        if self.kept.recent.contains(&order.command) {
-            return vec![];
-        }
-        self.kept.recent.push(order.command);
-        if self.kept.recent.len() > 64 {
-            self.kept.recent.remove(0);
-        }
-        let overdue = order.deadline < cx.wall && !order.life_safety;
-        let command = Command {
-            id: order.command,
-            device: self.spec.id,
-            what: order.what.clone(),
-            state: if overdue { CommandState::Expired } else { CommandState::Sent },
-            reason: if overdue { "overdue_at_restart".into() } else { String::new() },
-            by: order.by,
-            why: order.why,
-            at: cx.now,
-            // A release that comes late out of a replay must still be done.
-            deadline: if order.life_safety {
-                order.deadline.max(plus(cx.wall, answer_ms(&order.what, true)))
-            } else {
-                order.deadline
-            },
-            changed_at: cx.now,
-        };
-        let moved = Body::CommandMoved {
-            command: command.id,
-            verb: order.what.word().into(),
-            state: command.state,
-            reason: command.reason.clone(),
-        };
-        let mut effects = vec![Effect::Keep(Record::Command(command.clone())), self.emit(moved)];
-        if !overdue {
-            if order.what.opens() {
-                self.kept.opened_at = Some(cx.now);
-            }
-            effects.push(Effect::Send(Downlink {
-                device: self.spec.id,
-                command: command.id,
-                verb: order.what,
-                deadline: command.deadline,
-            }));
-            self.kept.pending.insert(command.id, command);
-        }
-        effects
+        let reachable = self.kept.watch.reachable();
+        self.kept.ledger.enter(order, self.spec.id, reachable, cx)
     }
 
-    /// An order from outside the machine: checked, followed by the machine, entered and sent.
+    /// An order from outside the machine: checked, entered, handed to the link, and followed by the machine.
     fn order(&mut self, order: Order, cx: &Context<'_>) -> Result<Vec<Effect>, CommandRefused> {
         let verbs = D::verbs(&self.spec);
-        if !verbs.contains(&order.what.word()) && !matches!(order.what, Verb::Set { .. }) {
+        let known = match &order.what {
+            Verb::Set { .. } => true,
+            Verb::ForgetFace { .. } => self.spec.faces,
+            what => verbs.contains(&what.word()),
+        };
+        if !known {
             return Err(CommandRefused::UnknownVerb {
                 kind: self.spec.kind.word().into(),
                 verb: order.what.word().into(),
                 knows: if verbs.is_empty() { "none".into() } else { verbs.join(", ") },
             });
         }
-        if self.kept.recent.contains(&order.command) {
+        if self.kept.ledger.knows(order.command) {
             return Ok(vec![]);
         }
-        let name = self.spec.name.clone();
-        if !order.life_safety {
+        // What must arrive waits in the ledger for whatever stands in its way.
+        if !order.life_safety && order.what.delivery() != Delivery::AtLeastOnce {
+            let name = self.spec.name.clone();
             if self.kept.device.held_by_fire() && !matches!(order.what, Verb::Release | Verb::Restore | Verb::Resume) {
                 return Err(CommandRefused::FireHolds(name));
             }
-            if self.kept.presence == Presence::Offline {
+            if self.kept.watch.shown() == Presence::Offline {
                 return Err(CommandRefused::Offline(name));
             }
-            if order.what.opens() && self.just_opened(cx.now) {
+            if order.what.opens() && self.kept.ledger.just_opened(cx.now) {
                 return Err(CommandRefused::JustOpened(name));
             }
         }
@@ -321,20 +257,37 @@ impl<D: Device> Twin<D> {
         Ok(effects)
     }
 
-    fn heard(&mut self, presence: Presence, now: Timestamp, cx: &Context<'_>, origin: &Origin<'_>) -> Vec<Effect> {
-        if presence == Presence::Online {
-            self.kept.heard_at = Some(now);
+    /// Tells the kind's machine how commands ended.
+    fn ended(&mut self, ended: impl IntoIterator<Item = Ended>, cx: &Context<'_>, origin: &Origin<'_>) -> Vec<Effect> {
+        let feed = |end: Ended| self.feed(Input::Ended(&end.what, end.done), cx.now, cx, origin);
+        ended.into_iter().flat_map(feed).collect()
+    }
+
+    /// Tells what changed of the presence; what waited for the device's return goes on.
+    fn turned(&mut self, turn: Turn, cx: &Context<'_>, origin: &Origin<'_>) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        if let Some((from, to)) = turn.told {
+            self.changed = true;
+            effects.push(self.emit(Body::PresenceChanged { from, to }));
         }
-        let from = std::mem::replace(&mut self.kept.presence, presence);
-        if from == presence {
-            return vec![];
-        }
-        self.changed = true;
-        let mut effects = vec![self.emit(Body::PresenceChanged { from, to: presence })];
-        if presence == Presence::Online && from == Presence::Offline {
-            effects.extend(self.feed(Input::Back, now, cx, origin));
+        if turn.back {
+            effects.extend(self.feed(Input::Back, cx.now, cx, origin));
+            effects.extend(self.kept.ledger.back(cx.wall));
         }
         effects
+    }
+
+    fn heard(&mut self, presence: Presence, cx: &Context<'_>, origin: &Origin<'_>) -> Vec<Effect> {
+        let turn = self.kept.watch.hear(presence, cx.now);
+        self.turned(turn, cx, origin)
+    }
+
+    /// A clock that went back makes nothing of this device wait for it.
+    fn rewind(&mut self, wall: Timestamp) {
+        self.kept.watch.rewind(self.spec.timeout_ms(), wall);
+        self.kept.ledger.rewind(wall);
+        self.kept.device.rewind(&self.spec, wall);
+        self.kept.skew_told_at = self.kept.skew_told_at.map(|at| at.min(wall));
     }
 
     fn put(&mut self, name: &str, value: &Value, at: Timestamp) {
@@ -408,7 +361,7 @@ impl<D: Device> Twin<D> {
         match seen {
             Seen::Stream { live, reason } => {
                 let presence = if *live { Presence::Online } else { Presence::Stale };
-                let mut effects = self.heard(presence, now, cx, &origin);
+                let mut effects = self.heard(presence, cx, &origin);
                 effects.extend(self.feed(Input::Stream { live: *live, reason }, now, cx, &origin));
                 effects
             }
@@ -438,16 +391,10 @@ struct Origin<'a> {
 }
 
 impl Origin<'_> {
-    fn command(&self, device: DeviceId, nth: usize) -> CommandId {
-        match self.event {
-            Some(event) => CommandId::of_event(event, nth),
-            None => CommandId::of_event(EventId(device.0), nth),
-        }
+    fn command(&self, device: DeviceId, nth: usize, now: Timestamp) -> CommandId {
+        let event = self.event.unwrap_or_else(|| EventId::from_key(&format!("{device}@{now}")));
+        CommandId::of_event(event, nth)
     }
-}
-
-fn plus(at: Timestamp, ms: i64) -> Timestamp {
-    at.saturating_add(SignedDuration::from_millis(ms)).unwrap_or(Timestamp::MAX)
 }
 
 impl<D: Device> Machine for Twin<D> {
@@ -456,11 +403,12 @@ impl<D: Device> Machine for Twin<D> {
     type View = DeviceView;
 
     fn step(&mut self, event: &Event, cx: &Context<'_>) -> Vec<Effect> {
+        self.rewind(cx.wall);
         let now = event.received_at;
         let origin = Origin { event: Some(event.id), by: &event.by, why: "" };
         match &event.body {
             Body::Reported { points } => {
-                let mut effects = self.heard(Presence::Online, now, cx, &origin);
+                let mut effects = self.heard(Presence::Online, cx, &origin);
                 effects.extend(self.skew(event));
                 for (name, value) in points {
                     self.put(name, value, event.observed_at.unwrap_or(now));
@@ -476,10 +424,10 @@ impl<D: Device> Machine for Twin<D> {
                         Presence::Offline
                     }
                 };
-                self.heard(presence, now, cx, &origin)
+                self.heard(presence, cx, &origin)
             }
             Body::CardRead { card, .. } => {
-                let mut effects = self.heard(Presence::Online, now, cx, &origin);
+                let mut effects = self.heard(Presence::Online, cx, &origin);
                 let attempt = Attempt {
                     presented: Presented::Card(card.clone()),
                     via: Via::Card,
@@ -499,24 +447,16 @@ impl<D: Device> Machine for Twin<D> {
                 self.presented(&attempt, event, cx)
             }
             Body::Happening { what } => {
-                let mut effects = self.heard(Presence::Online, now, cx, &origin);
+                let mut effects = self.heard(Presence::Online, cx, &origin);
                 effects.extend(self.feed(Input::Happening(what), now, cx, &origin));
                 effects.push(self.emit(Body::Happened { what: what.clone() }));
                 effects
             }
             Body::Result { command, result } => {
-                let mut effects = self.heard(Presence::Online, now, cx, &origin);
-                let Some(mut entry) = self.kept.pending.remove(command) else { return effects };
-                if entry.answer(result, now) {
-                    effects.push(Effect::Keep(Record::Command(entry.clone())));
-                }
-                if entry.state.is_final() {
-                    effects.push(self.emit(moved(&entry)));
-                    let done = entry.state == CommandState::Executed;
-                    effects.extend(self.feed(Input::Ended(&entry.what, done), now, cx, &origin));
-                } else {
-                    self.kept.pending.insert(*command, entry);
-                }
+                let mut effects = self.heard(Presence::Online, cx, &origin);
+                let (moved, ended) = self.kept.ledger.answered(*command, result, now);
+                effects.extend(moved);
+                effects.extend(self.ended(ended, cx, &origin));
                 effects
             }
             Body::Seen { seen, latency_ms, picture } => self.seen(seen, *latency_ms, *picture, event, cx),
@@ -544,10 +484,13 @@ impl<D: Device> Machine for Twin<D> {
                             deadline: *deadline,
                             changed_at: now,
                         };
-                        let told = self.emit(moved(&entry));
-                        vec![Effect::Keep(Record::Command(entry)), told]
+                        told(&entry)
                     }
                 }
+            }
+            Body::AskGateway { lost } => {
+                let turn = self.kept.watch.gateway(*lost, self.spec.timeout_ms(), now);
+                self.turned(turn, cx, &origin)
             }
             Body::AskRaise { .. }
             | Body::AskClear { .. }
@@ -569,9 +512,12 @@ impl<D: Device> Machine for Twin<D> {
             | Body::Flood { .. }
             | Body::PassageMoved { .. }
             | Body::WorkOrderMoved { .. }
+            | Body::WorkOrderOverdue { .. }
+            | Body::CredentialExpired { .. }
             | Body::PeopleChanged { .. }
             | Body::ActorRestarted { .. }
             | Body::ActorQuarantined { .. }
+            | Body::ClockJumped { .. }
             | Body::SystemMoved { .. } => vec![],
         }
     }
@@ -580,33 +526,23 @@ impl<D: Device> Machine for Twin<D> {
         let now = cx.now;
         let origin = Origin { event: None, by: "system", why: "" };
         let mut effects = Vec::new();
-        let overdue: Vec<_> = self.kept.pending.values().filter(|c| c.deadline <= now).map(|c| c.id).collect();
-        for id in overdue {
-            let Some(mut entry) = self.kept.pending.remove(&id) else { continue };
-            entry.move_to(CommandState::TimedOut, "no_answer".into(), now);
-            effects.push(Effect::Keep(Record::Command(entry.clone())));
-            effects.push(self.emit(moved(&entry)));
-            effects.extend(self.feed(Input::Ended(&entry.what, false), now, cx, &origin));
+        self.rewind(cx.wall);
+        for turn in self.kept.watch.tick(self.spec.timeout_ms(), now) {
+            effects.extend(self.turned(turn, cx, &origin));
         }
-        if let (Some(heard_at), Some(timeout_ms)) = (self.kept.heard_at, self.spec.timeout_ms()) {
-            let due = |times: i64| now >= plus(heard_at, timeout_ms.saturating_mul(times));
-            match self.kept.presence {
-                Presence::Online | Presence::Stale if due(2) => {
-                    effects.extend(self.heard(Presence::Offline, now, cx, &origin));
-                }
-                Presence::Online if due(1) => effects.extend(self.heard(Presence::Stale, now, cx, &origin)),
-                Presence::Online | Presence::Stale | Presence::Offline | Presence::Unknown => {}
-            }
-        }
+        let (moved, ended) = self.kept.ledger.tick(self.kept.watch.reachable(), now);
+        effects.extend(moved);
+        effects.extend(self.ended(ended, cx, &origin));
         effects.extend(self.feed(Input::Tick, now, cx, &origin));
         effects
     }
 
     fn call(&mut self, call: TwinCall, cx: &Context<'_>) -> (TwinReply, Vec<Effect>) {
+        self.rewind(cx.wall);
         match call {
             TwinCall::Heard(points) => {
                 let origin = Origin { event: None, by: "system", why: "" };
-                let mut effects = self.heard(Presence::Online, cx.now, cx, &origin);
+                let mut effects = self.heard(Presence::Online, cx, &origin);
                 for (name, value, at) in points {
                     self.put(&name, &value, at);
                     effects.extend(self.feed(Input::Point(&name, &value), cx.now, cx, &origin));
@@ -616,10 +552,25 @@ impl<D: Device> Machine for Twin<D> {
             TwinCall::Order(order) => {
                 let id = order.command;
                 match self.order(order, cx) {
-                    Ok(effects) => (Ok(self.kept.pending.get(&id).cloned()), effects),
+                    Ok(effects) => (Ok(self.kept.ledger.get(id).cloned()), effects),
                     Err(refused) => (Err(refused), vec![]),
                 }
             }
+            TwinCall::Handed { command, refused } => {
+                let origin = Origin { event: None, by: "system", why: "" };
+                let (mut effects, ended) = self.kept.ledger.handed(command, refused, cx.now);
+                effects.extend(self.ended(ended, cx, &origin));
+                (Ok(None), effects)
+            }
+            TwinCall::Cancel { command, withdrawn } => match self.kept.ledger.cancel(command, withdrawn, cx.now) {
+                Ok(cancelled) => {
+                    let origin = Origin { event: None, by: "system", why: "" };
+                    let mut effects = cancelled.effects;
+                    effects.extend(self.ended(cancelled.ended, cx, &origin));
+                    (Ok(Some(cancelled.command)), effects)
+                }
+                Err(refused) => (Err(refused), vec![]),
+            },
             TwinCall::Redefine(spec) => {
                 self.spec = *spec;
                 self.changed = true;
@@ -629,25 +580,18 @@ impl<D: Device> Machine for Twin<D> {
     }
 
     fn wake(&self) -> Option<Timestamp> {
-        let silence = match (self.kept.presence, self.kept.heard_at, self.spec.timeout_ms()) {
-            (Presence::Online, Some(at), Some(ms)) => Some(plus(at, ms)),
-            (Presence::Stale, Some(at), Some(ms)) => Some(plus(at, ms.saturating_mul(2))),
-            (Presence::Offline | Presence::Unknown, _, _) | (_, None, _) | (_, _, None) => None,
-        };
-        let command = self.kept.pending.values().map(|command| command.deadline).min();
-        [silence, command, self.kept.device.wake(&self.spec)].into_iter().flatten().min()
+        let watch = &self.kept.watch;
+        let ledger = self.kept.ledger.wake(watch.reachable());
+        let silence = watch.wake(self.spec.timeout_ms());
+        [silence, ledger, self.kept.device.wake(&self.spec)].into_iter().flatten().min()
     }
 
     fn restored(&mut self, cx: &Context<'_>) -> Vec<Effect> {
-        // Nobody listened while we were away: silence counts from now, and what no silence would tell is not known.
-        if self.kept.heard_at.is_some() {
-            self.kept.heard_at = Some(cx.wall);
-        }
-        let mut effects = self.tick(cx);
-        if self.spec.timeout_s.is_none() && matches!(self.kept.presence, Presence::Online | Presence::Stale) {
-            let origin = Origin { event: None, by: "system", why: "restart" };
-            effects.extend(self.heard(Presence::Unknown, cx.now, cx, &origin));
-        }
+        let origin = Origin { event: None, by: "system", why: "restart" };
+        let turn = self.kept.watch.restored(self.spec.timeout_ms(), cx.wall);
+        let mut effects = self.turned(turn, cx, &origin);
+        self.kept.ledger.restored(cx.wall);
+        effects.extend(self.tick(cx));
         if self.kept.device.held_by_fire() {
             // The release may have been decided but not sent: it is said again, once per restart.
             let again = EventId::from_key(&format!("{}@{}", self.spec.id, cx.wall));
@@ -663,14 +607,5 @@ impl<D: Device> Machine for Twin<D> {
 
     fn view(&mut self) -> Option<DeviceView> {
         std::mem::take(&mut self.changed).then(|| self.look())
-    }
-}
-
-fn moved(entry: &Command) -> Body {
-    Body::CommandMoved {
-        command: entry.id,
-        verb: entry.what.word().into(),
-        state: entry.state,
-        reason: entry.reason.clone(),
     }
 }

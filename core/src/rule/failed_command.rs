@@ -1,5 +1,5 @@
 //! A command that fails or is not answered is an alarm until the same command works; a door that does not confirm its fire
-//! release is listed as not released.
+//! release is listed as not released. One that must arrive and does not is an alarm while it is still tried.
 
 use super::{Memory, clear, raise};
 use crate::alarm::AlarmKind;
@@ -13,7 +13,8 @@ pub(super) fn evaluate(event: &Event, _: &mut Memory, _: &Context<'_>) -> Vec<Ef
     let Body::CommandMoved { verb, state, reason, .. } = &event.body else { return vec![] };
     let kind = if verb == "release" { AlarmKind::NotReleased } else { AlarmKind::CommandFailed };
     match state {
-        CommandState::Failed | CommandState::TimedOut => {
+        CommandState::Queued if reason.is_empty() => vec![],
+        CommandState::Failed | CommandState::TimedOut | CommandState::Queued => {
             let params = Params::from([
                 ("verb".into(), Value::Text(verb.clone())),
                 ("reason".into(), Value::Text(reason.clone())),
@@ -21,10 +22,7 @@ pub(super) fn evaluate(event: &Event, _: &mut Memory, _: &Context<'_>) -> Vec<Ef
             vec![raise(event.device, kind, verb, params)]
         }
         CommandState::Executed => vec![clear(event.device, kind, verb)],
-        CommandState::Queued
-        | CommandState::Sent
-        | CommandState::Acked
-        | CommandState::Expired
-        | CommandState::Cancelled => vec![],
+        CommandState::Cancelled if reason == "by_operator" => vec![clear(event.device, kind, verb)],
+        CommandState::Sent | CommandState::Acked | CommandState::Expired | CommandState::Cancelled => vec![],
     }
 }

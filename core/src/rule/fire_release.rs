@@ -95,27 +95,11 @@ impl Machine for LifeSafety {
         if was == self.is_active() { vec![] } else { tell_all(event, !was, cx) }
     }
 
-    fn tick(&mut self, _: &Context<'_>) -> Vec<Effect> {
-        vec![]
-    }
-
     fn call(&mut self, (): (), _: &Context<'_>) -> ((), Vec<Effect>) {
         ((), vec![])
     }
 
-    fn wake(&self) -> Option<Timestamp> {
-        None
-    }
-
-    fn restored(&mut self, _: &Context<'_>) -> Vec<Effect> {
-        vec![]
-    }
-
     fn snapshot(&self) -> serde_json::Value {
         serde_json::to_value(self).unwrap_or_default()
-    }
-
-    fn view(&mut self) -> Option<()> {
-        None
     }
 }

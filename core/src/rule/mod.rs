@@ -8,6 +8,7 @@ mod face_door;
 mod failed_command;
 mod fire_alarm;
 mod fire_release;
+mod forget_face;
 mod gate;
 mod program;
 mod silent_device;
@@ -34,6 +35,7 @@ const RULES: &[(&str, Rule)] = &[
     ("gate", gate::evaluate),
     ("face_door", face_door::evaluate),
     ("failed_command", failed_command::evaluate),
+    ("forget_face", forget_face::evaluate),
     ("access_denied", access_denied::evaluate),
     ("program", program::evaluate),
 ];
@@ -44,6 +46,8 @@ pub struct Memory {
     gate: gate::Memory,
     face: face_door::Memory,
     denied: access_denied::Memory,
+    #[serde(default)]
+    silent: silent_device::Memory,
 }
 
 /// The machine that evaluates the rules.

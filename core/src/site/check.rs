@@ -52,6 +52,9 @@ impl Site {
             if device.timeout_s == Some(0) {
                 wrong(at("timeout_s"), "is 0: leave it out when only the link tells presence".into());
             }
+            if device.faces && !matches!(device.kind, DeviceKind::Door | DeviceKind::Camera) {
+                wrong(at("faces"), format!("only a door or camera keeps faces, this is a {}", device.kind.word()));
+            }
             if device.stream.is_some() && device.kind != DeviceKind::Camera {
                 wrong(at("stream"), format!("only a camera has a stream, this is a {}", device.kind.word()));
             }
@@ -59,6 +62,17 @@ impl Site {
                 if limit.high.is_none() && limit.low.is_none() {
                     wrong(at(&format!("limits[{}]", limit.point)), "has neither high nor low".into());
                 }
+            }
+        }
+        for device in &self.devices {
+            let Some(gateway) = &device.gateway else { continue };
+            if !kinds.contains_key(gateway) {
+                wrong(
+                    format!("devices[{}].gateway", device.key),
+                    format!("no device {:?} is defined", gateway.as_str()),
+                );
+            } else if self.is_own_gateway(&device.key) {
+                wrong(format!("devices[{}].gateway", device.key), "leads back to the device itself".into());
             }
         }
         let mut want = |field: String, key: &DeviceKey, kind: &[DeviceKind]| match kinds.get(key) {
@@ -138,6 +152,12 @@ impl Site {
         if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
 
+    fn is_own_gateway(&self, key: &DeviceKey) -> bool {
+        let above =
+            |key: &DeviceKey| self.devices.iter().find(|device| device.key == *key).and_then(|d| d.gateway.as_ref());
+        std::iter::successors(above(key), |up| above(up)).take(self.devices.len()).any(|up| up == key)
+    }
+
     fn is_own_ancestor(&self, key: &str) -> bool {
         let parent = |key: &str| self.places.iter().find(|p| p.key == key).and_then(|p| p.parent.as_deref());
         let mut at = parent(key);
@@ -191,7 +211,10 @@ mod tests {
                     {"key": "a", "parent": "b", "kind": "space", "name": "A"}, {"key": "b", "parent": "a", "kind": "space", "name": "B"}
                 ],
                 "devices": [
-                    {"key": "door-1", "kind": "door", "name": "Door", "place": "nowhere", "cameras": ["door-1"]}
+                    {"key": "door-1", "kind": "door", "name": "Door", "place": "nowhere", "cameras": ["door-1"]},
+                    {"key": "gw-1", "kind": "sensor", "name": "Gateway", "place": "a", "gateway": "gw-2", "faces": true},
+                    {"key": "gw-2", "kind": "sensor", "name": "Gateway", "place": "a", "gateway": "gw-1"},
+                    {"key": "leak-1", "kind": "sensor", "name": "Leak", "place": "a", "gateway": "gw-9"}
                 ],
                 "lanes": [{"key": "in", "camera": "cam-9", "barrier": "door-1", "direction": "in"}],
                 "schedules": [{"key": "day", "windows": [{"days": ["mon"], "from": "7", "to": "25:00"}]}],
@@ -206,6 +229,10 @@ mod tests {
                 "places[a].parent: leads back to the place itself",
                 "places[b].parent: leads back to the place itself",
                 "devices[door-1].place: no place \"nowhere\" is defined",
+                "devices[gw-1].faces: only a door or camera keeps faces, this is a sensor",
+                "devices[gw-1].gateway: leads back to the device itself",
+                "devices[gw-2].gateway: leads back to the device itself",
+                "devices[leak-1].gateway: no device \"gw-9\" is defined",
                 "devices[door-1].cameras: \"door-1\" is a door, not a camera",
                 "lanes[in].camera: no device \"cam-9\" is defined",
                 "lanes[in].barrier: \"door-1\" is a door, not a barrier",

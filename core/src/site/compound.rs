@@ -39,6 +39,12 @@ pub struct Spec {
     pub announced: bool,
     /// Seconds of silence until it is stale.
     pub timeout_s: Option<u32>,
+    /// The gateway it is behind.
+    #[serde(default)]
+    pub gateway: Option<DeviceId>,
+    /// Whether it keeps faces.
+    #[serde(default)]
+    pub faces: bool,
     /// Door: open for longer it is held, seconds.
     pub held_after_s: Option<u32>,
     /// Door: how long a grant frees the lock, milliseconds.
@@ -76,6 +82,8 @@ impl Spec {
             model: def.model.clone(),
             announced: false,
             timeout_s: def.timeout_s,
+            gateway: def.gateway.as_ref().map(DeviceKey::id),
+            faces: def.faces,
             held_after_s: def.held_after_s,
             unlock_for_ms: def.unlock_ms,
             release_on_fire: def.release_on_fire.unwrap_or(def.kind == DeviceKind::Door),
@@ -249,6 +257,8 @@ impl Compound {
             model: announcement.model.clone(),
             announced: true,
             timeout_s: None,
+            gateway: None,
+            faces: false,
             held_after_s: None,
             unlock_for_ms: None,
             release_on_fire: announcement.kind == DeviceKind::Door,
@@ -262,6 +272,19 @@ impl Compound {
     /// A device by its id.
     pub fn device(&self, id: DeviceId) -> Option<&Spec> {
         self.devices.get(&id)
+    }
+
+    /// The gateways above a device, the nearest first.
+    pub fn gateways_of(&self, id: DeviceId) -> impl Iterator<Item = DeviceId> {
+        let above = |id: DeviceId| self.devices.get(&id).and_then(|spec| spec.gateway);
+        // A circle is an error of the site; the bound keeps one that slipped in from being a hang.
+        std::iter::successors(above(id), move |id| above(*id)).take(self.devices.len())
+    }
+
+    /// The devices behind a gateway, near and far, in the order of their ids.
+    pub fn behind(&self, gateway: DeviceId) -> Vec<DeviceId> {
+        let with_gateway = self.devices.values().filter(|spec| spec.gateway.is_some());
+        with_gateway.map(|spec| spec.id).filter(|id| self.gateways_of(*id).any(|above| above == gateway)).collect()
     }
 
     /// The procedure for an alarm kind: the site's own, else the built-in one.

@@ -179,6 +179,12 @@ pub struct DeviceDef {
     /// Silent for longer it is stale, for twice as long offline. None: only its link tells.
     #[serde(default)]
     pub timeout_s: Option<u32>,
+    /// Key of the gateway it is behind: when that is gone, so is this, without an alarm of its own.
+    #[serde(default)]
+    pub gateway: Option<DeviceKey>,
+    /// Door or camera: whether it keeps faces, which then are removed there too.
+    #[serde(default)]
+    pub faces: bool,
     /// Door: open for longer it is held. Default 30.
     #[serde(default)]
     pub held_after_s: Option<u32>,

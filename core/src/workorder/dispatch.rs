@@ -70,14 +70,18 @@ fn is_work(kind: AlarmKind, priority: u8) -> bool {
 }
 
 /// How long there is to do it: four times the EEMUA reaction times, to be replaced by a site's own.
-fn due(priority: Priority, at: Timestamp) -> Option<Timestamp> {
-    let hours = match priority {
+fn resolution(priority: Priority) -> SignedDuration {
+    SignedDuration::from_hours(match priority {
         Priority::Critical => 1,
         Priority::High => 4,
         Priority::Medium => 24,
         Priority::Low => 72,
-    };
-    at.checked_add(SignedDuration::from_hours(hours)).ok()
+    })
+}
+
+/// How long there is to take it up: a quarter of that, so that the rest is left for the work.
+fn response(priority: Priority) -> SignedDuration {
+    resolution(priority) / 4
 }
 
 impl Desk {
@@ -109,7 +113,10 @@ impl Desk {
             alarm: new.alarm,
             assignee: String::new(),
             at: now,
-            due_at: due(new.priority, now),
+            respond_by: now.checked_add(response(new.priority)).ok(),
+            due_at: now.checked_add(resolution(new.priority)).ok(),
+            late_response_at: None,
+            overdue_at: None,
             done_at: None,
             notes: vec![WorkNote { at: now, by: new.by, text: "opened".into() }],
         };
@@ -153,8 +160,25 @@ impl Machine for Desk {
         self.open(new, event.received_at)
     }
 
-    fn tick(&mut self, _: &Context<'_>) -> Vec<Effect> {
-        vec![]
+    fn tick(&mut self, cx: &Context<'_>) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        for order in self.open.values_mut() {
+            let missed = order.overdue(cx.now);
+            if missed.is_empty() {
+                continue;
+            }
+            effects.push(Effect::Keep(Record::WorkOrder(order.clone())));
+            effects.extend(missed.into_iter().map(|what| Effect::Emit {
+                device: order.device,
+                body: Body::WorkOrderOverdue {
+                    work_order: order.id,
+                    number: order.number,
+                    what: what.to_owned(),
+                    priority: order.priority,
+                },
+            }));
+        }
+        effects
     }
 
     fn call(&mut self, call: DeskCall, cx: &Context<'_>) -> (Self::Reply, Vec<Effect>) {
@@ -175,18 +199,14 @@ impl Machine for Desk {
     }
 
     fn wake(&self) -> Option<Timestamp> {
-        None
+        self.open.values().filter_map(WorkOrder::wake).min()
     }
 
-    fn restored(&mut self, _: &Context<'_>) -> Vec<Effect> {
-        vec![]
+    fn restored(&mut self, cx: &Context<'_>) -> Vec<Effect> {
+        self.tick(cx)
     }
 
     fn snapshot(&self) -> serde_json::Value {
         serde_json::to_value(&self.kept).unwrap_or_default()
-    }
-
-    fn view(&mut self) -> Option<()> {
-        None
     }
 }

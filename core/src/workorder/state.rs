@@ -84,12 +84,53 @@ pub struct WorkOrder {
     pub assignee: String,
     /// When it was opened.
     pub at: Timestamp,
+    /// When someone should have taken it up.
+    #[serde(default)]
+    pub respond_by: Option<Timestamp>,
     /// When it should be done.
     pub due_at: Option<Timestamp>,
+    /// When nobody had taken it up in time.
+    #[serde(default)]
+    pub late_response_at: Option<Timestamp>,
+    /// When it was not done in time; from then on it is a priority higher.
+    #[serde(default)]
+    pub overdue_at: Option<Timestamp>,
     /// When it was.
     pub done_at: Option<Timestamp>,
     /// Remarks.
     pub notes: Vec<WorkNote>,
+}
+
+impl WorkOrder {
+    /// When the next of its deadlines passes that has not been told.
+    pub fn wake(&self) -> Option<Timestamp> {
+        let response =
+            self.respond_by.filter(|_| self.state == WorkOrderState::Pending && self.late_response_at.is_none());
+        let resolution = self.due_at.filter(|_| self.state.is_open() && self.overdue_at.is_none());
+        [response, resolution].into_iter().flatten().min()
+    }
+
+    /// Notes the deadlines that have passed, each once: `response`, `resolution`. One that is not done in time is a priority
+    /// higher from then on.
+    pub fn overdue(&mut self, now: Timestamp) -> Vec<&'static str> {
+        let mut missed = Vec::new();
+        let note = |notes: &mut Vec<WorkNote>, what: &str| {
+            notes.push(WorkNote { at: now, by: "system".into(), text: what.to_owned() });
+        };
+        let due = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
+        if self.state == WorkOrderState::Pending && self.late_response_at.is_none() && due(self.respond_by) {
+            self.late_response_at = Some(now);
+            note(&mut self.notes, "late_response");
+            missed.push("response");
+        }
+        if self.state.is_open() && self.overdue_at.is_none() && due(self.due_at) {
+            self.overdue_at = Some(now);
+            note(&mut self.notes, if self.priority > 1 { "overdue_escalated" } else { "overdue" });
+            self.priority = self.priority.saturating_sub(1).max(1);
+            missed.push("resolution");
+        }
+        missed
+    }
 }
 
 /// What someone does with a work order.

@@ -52,6 +52,8 @@ struct Shared {
     catalogues: Mutex<BTreeMap<DeviceKey, Catalogue>>,
     written: AtomicU64,
     dropped: AtomicU64,
+    /// Whether nothing is recorded for want of room.
+    held: AtomicBool,
 }
 
 impl Shared {
@@ -74,8 +76,10 @@ pub struct Track {
 impl Track {
     /// Hands a unit to the writer; never waits. When the queue is full the camera pauses until its next key frame.
     pub fn record(&self, unit: &Arc<AccessUnit>) {
-        if self.paused.load(Ordering::Relaxed) && !unit.key {
+        let held = self.shared.held.load(Ordering::Relaxed);
+        if held || (self.paused.load(Ordering::Relaxed) && !unit.key) {
             self.shared.dropped.fetch_add(1, Ordering::Relaxed);
+            self.paused.store(true, Ordering::Relaxed);
             return;
         }
         match self.commands.try_send(Command::Unit { key: self.key.clone(), unit: unit.clone() }) {
@@ -95,7 +99,7 @@ impl Track {
 
     /// Whether the last part reached the disk.
     pub fn recording(&self) -> bool {
-        self.state.recording()
+        self.state.recording() && !self.shared.held.load(Ordering::Relaxed)
     }
 }
 
@@ -226,6 +230,11 @@ impl Recorder {
         let segments = &catalogues.get(key)?.segments;
         let (first, last) = (segments.values().next()?, segments.values().next_back()?);
         Some((Timestamp::from_microsecond(first.start_us).ok()?, Timestamp::from_microsecond(last.end_us).ok()?))
+    }
+
+    /// Records nothing while `on`; what is recorded stays, retention goes on, and recording continues at a key frame.
+    pub fn hold(&self, on: bool) {
+        self.shared.held.store(on, Ordering::Relaxed);
     }
 
     /// Units written, units lost to a full queue or disk.

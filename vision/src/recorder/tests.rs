@@ -281,3 +281,22 @@ async fn a_pin_of_what_is_yet_to_come_is_durable() {
     let text = fs::read_to_string(dir.path().join("gate-1.camera/pins")).unwrap();
     assert_eq!(text, format!("{T0} {}\n", T0 + 30_000_000));
 }
+
+#[tokio::test]
+async fn nothing_is_recorded_while_held_and_it_goes_on_at_a_key_frame() {
+    let dir = tempfile::tempdir().unwrap();
+    let recorder = plain(dir.path());
+    let config = Arc::new(config());
+    let track = recorder.track(&key()).unwrap();
+    for i in 0..60_u32 {
+        if i == 20 || i == 45 {
+            recorder.flush(&key(), false).await.unwrap();
+            recorder.hold(i == 20);
+        }
+        track.record(&unit(&config, i, T0 + i64::from(i) * FRAME, i % 10 == 0));
+    }
+    recorder.flush(&key(), false).await.unwrap();
+    let clip = recorder.clip(&key(), at(T0), at(T0 + 60 * FRAME)).await.unwrap();
+    assert_eq!(shown(&clip).0, (0..20).chain(50..60).collect::<Vec<_>>());
+    assert_eq!(recorder.counts().1, 30);
+}

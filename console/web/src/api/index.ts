@@ -24,6 +24,7 @@ export const api = {
     list: (device: string, limit = 10) =>
       http.get<{ commands: Command[] }>(query('/api/commands', { device, limit })).then((r) => r.commands),
     get: (id: string) => http.get<Command>(`/api/commands/${part(id)}`),
+    cancel: (id: string) => http.post<Command>(`/api/commands/${part(id)}/cancel`),
     send: (device: string, verb: string, args?: Record<string, unknown>, why?: string) =>
       http.post<Command>(`/api/devices/${part(device)}/commands`, { verb, ...(args && { args }), ...(why && { why }) }),
   },
@@ -84,6 +85,7 @@ export const api = {
       http.post<WorkOrder>(`/api/work-orders/${part(id)}/state`, note ? { to, note } : { to }),
   },
   health: () => http.get<Health>('/api/health'),
+  restartActor: (key: string) => http.post<null>(`/api/actors/${part(key)}/restart`, {}),
   demo: {
     stories: () => http.get<{ stories: Story[]; auto: boolean }>('/api/demo/stories'),
     play: (story: string) => http.post<{ run: string }>('/api/demo/play', { story }),

@@ -3,7 +3,7 @@
 
 export type Priority = 1 | 2 | 3 | 4; // 1 critical … 4 notice
 export type Kind = 'door' | 'barrier' | 'camera' | 'elevator' | 'fire_panel' | 'perimeter' | 'meter' | 'sensor';
-export type Presence = 'online' | 'stale' | 'offline' | 'unknown';
+export type Presence = 'online' | 'stale' | 'offline' | 'unknown' | 'flapping';
 export type Value = boolean | number | string;
 export type Bilingual = Record<'en' | 'zh', string>;
 
@@ -208,7 +208,8 @@ export interface Person {
   note: string;
   levels: string[];
   credentials: Credential[];
-  face: { enrolled: boolean; photos: number; consent_at: string | null; model: string };
+  /** `still_at`: devices that have not said yet that they removed it. */
+  face: { enrolled: boolean; photos: number; consent_at: string | null; model: string; still_at?: string[] };
 }
 export interface PersonInput {
   name: string;
@@ -246,7 +247,12 @@ export interface WorkOrder {
   alarm: string | null;
   assignee: string;
   at: string;
+  /** When someone should have taken it up, and when nobody had. */
+  respond_by?: string | null;
+  late_response_at?: string | null;
   due_at: string | null;
+  /** When it was not done in time; its priority rose then. */
+  overdue_at?: string | null;
   done_at: string | null;
   notes: { at: string; by: string; text: string }[];
 }
@@ -274,8 +280,17 @@ export interface Health {
   broker: { listen: string; clients: number; messages_in: number };
   memory_mb: number;
   cpu_percent: number;
-  disk: { path: string; free_gb: number; used_percent: number };
-  actors: { key: string; state: string; restarts: number; depth: number }[];
+  disk: { path: string; free_gb: number; used_percent: number; room: 'enough' | 'low' | 'scarce' };
+  journal: {
+    state: 'running' | 'spilling' | 'draining' | 'waiting';
+    depth: number;
+    spilled: number;
+    spilled_bytes: number;
+    spill_limit: number;
+    oldest_at: string | null;
+    refused: number;
+  };
+  actors: { key: string; state: string; restarts: number; depth: number; reason: string }[];
   ingress: {
     source: string;
     depth: number;

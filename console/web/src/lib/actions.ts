@@ -49,6 +49,15 @@ export async function openWorkOrder(alarm: Alarm): Promise<AlarmDetail | null> {
   return detail;
 }
 
+export async function cancelCommand(command: Command): Promise<void> {
+  try {
+    live.commands.merge([await api.commands.cancel(command.id)]);
+    toasts.done(t('cmd.cancel.done'));
+  } catch (cause) {
+    toasts.error(errorText(cause));
+  }
+}
+
 /** Verbs that touch people's safety or silence a system: asked twice, with a reason. */
 const GRAVE = new Set(['release', 'restore', 'close', 'recall', 'resume', 'silence', 'reset', 'disarm']);
 export const isGrave = (verb: string): boolean => GRAVE.has(verb);

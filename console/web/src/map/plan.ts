@@ -76,6 +76,6 @@ export function tree(places: readonly Place[]): { place: Place; depth: number }[
 
 /** Whether a device's own word says that something is not as it should be. */
 export function abnormal(d: Device): boolean {
-  if (d.severity > 0 || d.presence === 'offline' || d.presence === 'stale') return true;
+  if (d.severity > 0 || d.presence === 'offline' || d.presence === 'stale' || d.presence === 'flapping') return true;
   return ['forced_open', 'held_open', 'trapped', 'fault', 'alarm', 'pre_alarm', 'breached', 'tampered', 'stalled', 'refused', 'released', 'recalled'].includes(d.state);
 }

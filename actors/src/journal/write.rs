@@ -1,0 +1,344 @@
+//! The writer: groups into the database, or into the spill while it is away, and then out to those who wait.
+
+use super::refused::Kept;
+use super::{Journal, Logged, Mark, Queued, RECENT_COMMANDS, Spill, State, lock};
+use crate::access::AccessView;
+use crate::alarm::AlarmView;
+use crate::bus::Change;
+use crate::command::CommandView;
+use crate::event::EventView;
+use crate::video::Bookmark;
+use crate::{access, alarm, command, event, passage, people, video, workorder};
+use gatehouse_core::effect::Record;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tracing::{error, warn};
+
+/// A commit that takes longer is one whose answer is lost: devices wait 10 s for theirs.
+pub(super) const COMMIT_WITHIN: Duration = Duration::from_secs(5);
+/// A failure that comes faster is tried once more at once: a connection that had died, a deadlock.
+const AT_ONCE: Duration = Duration::from_millis(500);
+/// Between two tries.
+pub(super) const PAUSE: Duration = Duration::from_millis(50);
+/// The longest pause between two tries.
+pub(super) const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// What became of a group.
+pub(super) enum Outcome {
+    Written,
+    Refused(sqlx::Error),
+    Away(sqlx::Error),
+}
+
+impl Journal {
+    /// Writes until it is closed and empty.
+    pub(crate) async fn run(self) {
+        tokio::select! {
+            () = self.write_all() => {}
+            () = self.drain_all() => {}
+        }
+        self.let_go();
+    }
+
+    async fn write_all(&self) {
+        loop {
+            let (group, closed) = self.take_group();
+            if !group.is_empty() {
+                self.write(group).await;
+            } else if closed {
+                return;
+            } else {
+                self.0.work.notified().await;
+            }
+        }
+    }
+
+    /// Makes a group safe: in the database, or in the spill while that is away; again and again while neither takes it. A group
+    /// that the database refuses is written one by one.
+    async fn write(&self, mut group: Vec<Queued>) {
+        if group.iter().all(Queued::is_empty) {
+            return self.tell(group);
+        }
+        let (mut doubtful, mut pause) = (false, PAUSE);
+        loop {
+            if !self.spills() {
+                match self.commit(&group, &mut doubtful).await {
+                    Outcome::Written => {
+                        self.is_back();
+                        return self.tell(group);
+                    }
+                    Outcome::Refused(error) => return self.refuse(group, &error).await,
+                    Outcome::Away(error) => self.is_gone(&error),
+                }
+            }
+            let kept;
+            (group, kept) = self.keep(group, doubtful).await;
+            if kept {
+                return;
+            }
+            if self.is_closed() {
+                error!(
+                    entries = group.len(),
+                    "Stopping while nothing can be stored: unacknowledged entries are dropped"
+                );
+                return;
+            }
+            self.become_(State::Waiting);
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.0.drained.notified() => {}
+            }
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
+    /// Commits a group; a failure that came fast is tried once more.
+    ///
+    /// `doubtful`: whether the database may have it from an earlier try.
+    async fn commit(&self, group: &[Queued], doubtful: &mut bool) -> Outcome {
+        let began = Instant::now();
+        loop {
+            let attempt = async {
+                if *doubtful && self.knows(group).await? {
+                    return Ok(());
+                }
+                self.attempt(group).await
+            };
+            let tried = tokio::time::timeout(COMMIT_WITHIN, attempt).await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+            let error = match tried {
+                Ok(()) => return Outcome::Written,
+                Err(error) if is_refusal(&error) => return self.refusal(group, error).await,
+                Err(error) => error,
+            };
+            let first = !std::mem::replace(doubtful, true);
+            if !first || began.elapsed() > AT_ONCE {
+                return Outcome::Away(error);
+            }
+        }
+    }
+
+    /// A refusal that only says that the group is there already, by a commit whose answer came too late, is none.
+    pub(super) async fn refusal(&self, group: &[Queued], error: sqlx::Error) -> Outcome {
+        let twice = matches!(&error, sqlx::Error::Database(error) if error.is_unique_violation());
+        match if twice { self.knows(group).await } else { Ok(false) } {
+            Ok(true) => Outcome::Written,
+            Ok(false) => Outcome::Refused(error),
+            Err(error) => Outcome::Away(error),
+        }
+    }
+
+    /// Whether the database has a group's events, and so the group: it was one transaction. A group without events may be
+    /// written again: its rows have their own ids.
+    pub(super) async fn knows(&self, group: &[Queued]) -> Result<bool, sqlx::Error> {
+        let ids: Vec<_> = group.iter().flat_map(|queued| &queued.events).map(|logged| logged.event.id).collect();
+        Ok(!ids.is_empty() && event::store::knows(&self.0.pool, &ids).await?)
+    }
+
+    /// Writes the entries of a refused group each on its own; one that is refused by itself is kept aside.
+    async fn refuse(&self, mut group: Vec<Queued>, error: &sqlx::Error) {
+        if group.len() > 1 {
+            for queued in group {
+                Box::pin(self.write(vec![queued])).await;
+            }
+            return;
+        }
+        self.is_back();
+        let Some(queued) = group.pop() else { return };
+        let key = self.refusal_key(&queued);
+        self.keep_aside(key, &error.to_string(), &Kept::Entry(&queued));
+        self.0.stored.send_modify(|stored| *stored = stored.saturating_add(1));
+        if let Some(done) = queued.done {
+            let _ = done.send(false);
+        }
+    }
+
+    /// By what a refusal is known. A machine that is restarted comes to the same place and is refused the same again: that is
+    /// one refusal.
+    pub(super) fn refusal_key(&self, queued: &Queued) -> String {
+        let first = queued.events.first();
+        match (&queued.mark, first) {
+            (Some(mark), first) => {
+                let code = first.map(|logged| logged.event.body.code()).unwrap_or_default();
+                format!("{}:{}:{code}", mark.key, mark.seq)
+            }
+            (None, Some(logged)) => logged.event.id.to_string(),
+            (None, None) => self.0.clock.uuid().to_string(),
+        }
+    }
+
+    /// Keeps aside what the database will never take, and counts it.
+    pub(super) fn keep_aside(&self, key: String, why: &str, kept: &Kept<'_>) {
+        error!(key, why, "The database refuses an entry; it is kept aside");
+        let count = match &self.0.kept_aside {
+            Some(aside) => {
+                let mut aside = lock(aside);
+                if let Err(failed) = aside.keep(key, why, kept, self.0.clock.now()) {
+                    error!(error = &failed as &dyn std::error::Error, "A refused entry could not be kept aside");
+                }
+                aside.count() + self.0.spill.as_ref().map_or(0, |spill| lock(spill).damaged())
+            }
+            None => *self.0.refused.borrow() + 1,
+        };
+        self.0.refused.send_replace(count);
+    }
+
+    /// Whether entries wait in the spill, so that others must queue behind them.
+    pub(super) fn spills(&self) -> bool {
+        self.0.spill.as_ref().is_some_and(|spill| lock(spill).has_files())
+    }
+
+    /// Puts a group into the spill and tells the outside; gives it back when there is no room or no spill.
+    async fn keep(&self, group: Vec<Queued>, doubtful: bool) -> (Vec<Queued>, bool) {
+        let Some(spill) = self.0.spill.clone() else { return (group, false) };
+        let _gate = self.0.gate.lock().await;
+        let (now, fresh) = (self.0.clock.now(), self.0.clock.uuid());
+        let append = move |spill: &mut Spill| {
+            let kept = spill.append(now, doubtful, &group, fresh);
+            (group, kept)
+        };
+        let Some((group, kept)) = on_disk(&spill, append).await else { return (Vec::new(), false) };
+        match kept {
+            Ok(true) => {
+                if self.state() != State::Draining {
+                    self.become_(State::Spilling);
+                }
+                self.tell(group);
+                self.0.drain.notify_one();
+                (Vec::new(), true)
+            }
+            Ok(false) => {
+                if self.state() != State::Waiting {
+                    error!("The spill is full: acknowledgements are withheld until the database is back");
+                }
+                (group, false)
+            }
+            Err(failed) => {
+                if self.state() != State::Waiting {
+                    error!(
+                        error = &failed as &dyn std::error::Error,
+                        "The spill cannot be written: acknowledgements are withheld"
+                    );
+                }
+                (group, false)
+            }
+        }
+    }
+
+    fn is_gone(&self, error: &sqlx::Error) {
+        if self.0.away.send_if_modified(|away| !std::mem::replace(away, true)) {
+            error!(error = error as &dyn std::error::Error, "The database is away");
+        }
+    }
+
+    pub(super) fn is_back(&self) {
+        self.become_(State::Running);
+        // Only a change is told: each telling is an alarm's end, which is a commit again.
+        if self.0.away.send_if_modified(|away| std::mem::replace(away, false)) {
+            warn!("The database is back");
+        }
+    }
+
+    pub(super) async fn attempt(&self, group: &[Queued]) -> Result<(), sqlx::Error> {
+        if group.iter().all(|queued| queued.mark.is_none() && queued.events.is_empty() && queued.records.is_empty()) {
+            return Ok(());
+        }
+        let mut tx = self.0.pool.begin().await?;
+        let events: Vec<&Logged> = group.iter().flat_map(|queued| &queued.events).collect();
+        if !events.is_empty() {
+            event::store::append(&mut tx, &events).await?;
+        }
+        for record in group.iter().flat_map(|queued| &queued.records) {
+            match record {
+                Record::Access(row) => access::store::append(&mut tx, row).await?,
+                Record::Command(row) => command::store::put(&mut tx, row).await?,
+                Record::Passage(row) => passage::store::put(&mut tx, row).await?,
+                Record::Alarm(row) => alarm::store::put(&mut tx, row).await?,
+                Record::Note(row) => alarm::store::note(&mut tx, row).await?,
+                Record::Clip(row) => video::store::put(&mut tx, row).await?,
+                Record::WorkOrder(row) => workorder::store::put(&mut tx, row).await?,
+                Record::Expired(credential, at) => people::store::expired(&mut tx, *credential, *at).await?,
+            }
+        }
+        let marks: Vec<&Mark> = group.iter().filter_map(|queued| queued.mark.as_ref()).collect();
+        if !marks.is_empty() {
+            event::store::mark(&mut tx, &marks).await?;
+        }
+        tx.commit().await
+    }
+
+    /// Tells the outside what is safe.
+    fn tell(&self, group: Vec<Queued>) {
+        let entries = group.len() as u64;
+        for queued in group {
+            self.publish(queued);
+        }
+        if self.spills() {
+            self.0.late.fetch_add(entries, Ordering::AcqRel);
+        } else {
+            self.0.stored.send_modify(|stored| *stored = stored.saturating_add(entries));
+        }
+    }
+
+    fn publish(&self, queued: Queued) {
+        let bus = &self.0.bus;
+        for record in queued.records {
+            match record {
+                Record::Access(row) => bus.publish(Change::Access(Arc::new(AccessView::from(row)))),
+                Record::Command(row) => {
+                    let view = CommandView::from(&row);
+                    let mut recent = lock(&self.0.commands);
+                    recent.push_back(view.clone());
+                    if recent.len() > RECENT_COMMANDS {
+                        recent.pop_front();
+                    }
+                    bus.publish(Change::Command(Arc::new(view)));
+                }
+                Record::Passage(row) => bus.publish(Change::Passage(Arc::new(row))),
+                Record::Alarm(row) => {
+                    let view = Arc::new(AlarmView::from(&*row));
+                    self.0.tally.put(&view, row.closed_at.is_none());
+                    bus.publish(Change::Alarm(view));
+                }
+                Record::Note(_) | Record::Expired(..) => {}
+                Record::Clip(clip) => self.0.video.bookmark(Bookmark::from(&clip)),
+                Record::WorkOrder(row) => bus.publish(Change::WorkOrder(Arc::new(row))),
+            }
+        }
+        for logged in queued.events {
+            if logged.event.body.shown() {
+                bus.publish(Change::Event(Arc::new(EventView::from(&*logged.event))));
+            }
+        }
+        if let Some(done) = queued.done {
+            let _ = done.send(true);
+        }
+    }
+}
+
+/// Works on the spill where blocking is allowed; `None` when that thread failed.
+pub(super) async fn on_disk<T: Send + 'static>(
+    spill: &Arc<Mutex<Spill>>,
+    work: impl FnOnce(&mut Spill) -> T + Send + 'static,
+) -> Option<T> {
+    let spill = spill.clone();
+    tokio::task::spawn_blocking(move || work(&mut lock(&spill))).await.ok()
+}
+
+/// Whether the database understood and said no, so that trying again is useless.
+pub(crate) fn is_refusal(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(error) => {
+            // Classes 22 wrong data, 23 broken constraint, 42 no such table or column; all others pass (starting, stopping,
+            // full, read-only, not accepting connections).
+            let code = error.code().unwrap_or_default();
+            ["22", "23", "42"].iter().any(|class| code.starts_with(class))
+        }
+        sqlx::Error::Encode(_)
+        | sqlx::Error::Decode(_)
+        | sqlx::Error::ColumnDecode { .. }
+        | sqlx::Error::RowNotFound
+        | sqlx::Error::TypeNotFound { .. } => true,
+        _ => false,
+    }
+}
