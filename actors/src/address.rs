@@ -5,7 +5,7 @@ use gatehouse_core::device::shadow::{TwinCall, TwinReply};
 use gatehouse_core::event::{Audience, Event};
 use gatehouse_core::id::DeviceId;
 use ractor::ActorRef;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -20,6 +20,8 @@ pub enum Name {
     LifeSafety,
     /// The other rules.
     Rule,
+    /// The rules that operators wrote.
+    Operator,
     /// The alarm book.
     Alarm,
     /// Work orders.
@@ -33,6 +35,7 @@ impl Name {
             Audience::Device => device.map(Name::Device),
             Audience::LifeSafety => Some(Name::LifeSafety),
             Audience::Rule => Some(Name::Rule),
+            Audience::Operator => Some(Name::Operator),
             Audience::Alarm => Some(Name::Alarm),
             Audience::WorkOrder => Some(Name::WorkOrder),
         }
@@ -45,6 +48,7 @@ impl fmt::Display for Name {
             Name::Device(id) => write!(f, "device:{id}"),
             Name::LifeSafety => f.write_str("life_safety"),
             Name::Rule => f.write_str("rule"),
+            Name::Operator => f.write_str("operator_rule"),
             Name::Alarm => f.write_str("alarm"),
             Name::WorkOrder => f.write_str("work_order"),
         }
@@ -67,8 +71,23 @@ pub(crate) type DeviceRef = ActorRef<Message<TwinCall, TwinReply>>;
 /// The address book.
 #[derive(Default)]
 pub(crate) struct Addresses {
-    mailboxes: RwLock<HashMap<Name, Mailbox>>,
+    mailboxes: RwLock<Mailboxes>,
     devices: RwLock<HashMap<DeviceId, DeviceRef>>,
+}
+
+#[derive(Default)]
+struct Mailboxes {
+    by_name: HashMap<Name, Mailbox>,
+    /// Who was told something before it had a mailbox: it must look into the log.
+    unheard: HashSet<Name>,
+}
+
+/// What a machine learns when it enters.
+pub(crate) struct Entered {
+    /// Events that wait for it.
+    pub depth: Arc<AtomicUsize>,
+    /// Whether something was said to it before: what was read of the log until then may lack it.
+    pub unheard: bool,
 }
 
 impl Addresses {
@@ -77,14 +96,15 @@ impl Addresses {
         &self,
         name: Name,
         actor: ActorRef<Message<C, R>>,
-    ) -> Arc<AtomicUsize> {
+    ) -> Entered {
         let depth = Arc::new(AtomicUsize::new(0));
         let asked = actor.clone();
         let deliver: Deliver = Arc::new(move |event| actor.cast(Message::Event(event)).is_ok());
         let ask: Ask = Arc::new(move |answer| asked.cast(Message::Rest(answer)).is_ok());
         let mailbox = Mailbox { deliver, ask, depth: depth.clone() };
-        self.mailboxes.write().unwrap_or_else(PoisonError::into_inner).insert(name, mailbox);
-        depth
+        let mut mailboxes = self.mailboxes.write().unwrap_or_else(PoisonError::into_inner);
+        mailboxes.by_name.insert(name, mailbox);
+        Entered { depth, unheard: mailboxes.unheard.remove(&name) }
     }
 
     pub(crate) fn enter_device(&self, id: DeviceId, actor: DeviceRef) {
@@ -97,7 +117,15 @@ impl Addresses {
 
     /// Gives an event to a machine. One that is down finds it in the log when it is back.
     pub(crate) fn deliver(&self, name: Name, event: Arc<Event>) {
-        let mailbox = self.mailboxes.read().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
+        let known = self.mailboxes.read().unwrap_or_else(PoisonError::into_inner).by_name.get(&name).cloned();
+        let mailbox = known.or_else(|| {
+            let mut mailboxes = self.mailboxes.write().unwrap_or_else(PoisonError::into_inner);
+            let entered = mailboxes.by_name.get(&name).cloned();
+            if entered.is_none() {
+                mailboxes.unheard.insert(name);
+            }
+            entered
+        });
         if let Some(mailbox) = mailbox {
             mailbox.depth.fetch_add(1, Ordering::Relaxed);
             if !(mailbox.deliver)(event) {
@@ -110,7 +138,7 @@ impl Addresses {
     pub(crate) async fn rest(&self) -> bool {
         let asks: Vec<Ask> = {
             let mailboxes = self.mailboxes.read().unwrap_or_else(PoisonError::into_inner);
-            mailboxes.values().map(|mailbox| mailbox.ask.clone()).collect()
+            mailboxes.by_name.values().map(|mailbox| mailbox.ask.clone()).collect()
         };
         let mut rest = true;
         for ask in asks {
@@ -124,6 +152,6 @@ impl Addresses {
     /// Events that wait for a machine.
     pub(crate) fn depth(&self, name: Name) -> usize {
         let mailboxes = self.mailboxes.read().unwrap_or_else(PoisonError::into_inner);
-        mailboxes.get(&name).map_or(0, |mailbox| mailbox.depth.load(Ordering::Relaxed))
+        mailboxes.by_name.get(&name).map_or(0, |mailbox| mailbox.depth.load(Ordering::Relaxed))
     }
 }

@@ -9,6 +9,7 @@
 
 use crate::address::Name;
 use crate::journal::{Entry, LIMIT, NewEvent};
+use crate::rule::feed::Feed;
 use crate::shell::{Message, Shared};
 use gatehouse_core::device::link::{Announcement, Intake, Refused, Uplink};
 use gatehouse_core::device::shadow::TwinCall;
@@ -22,7 +23,7 @@ use serde::Serialize;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -92,6 +93,24 @@ struct Counters {
 struct Heard {
     words: BTreeMap<PointName, Value>,
     numbers: VecDeque<(String, Timestamp)>,
+    /// Reports whose words are known here and not committed yet.
+    on_the_way: Arc<AtomicUsize>,
+}
+
+/// A report on its way to the disk.
+struct OnTheWay(Arc<AtomicUsize>);
+
+impl OnTheWay {
+    fn enter(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::AcqRel);
+        Self(count.clone())
+    }
+}
+
+impl Drop for OnTheWay {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 /// A device that introduces itself, for the root to take in.
@@ -105,6 +124,7 @@ pub(crate) struct Ingress {
     counters: Counters,
     stopping: AtomicBool,
     newcomers: mpsc::Sender<Newcomer>,
+    rules: Arc<Feed>,
 }
 
 /// An input on its way into the journal.
@@ -116,7 +136,7 @@ struct Input {
 }
 
 impl Ingress {
-    pub(crate) fn new(shared: Arc<Shared>, newcomers: mpsc::Sender<Newcomer>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, newcomers: mpsc::Sender<Newcomer>, rules: Arc<Feed>) -> Self {
         Self {
             shared,
             slots: RwLock::default(),
@@ -124,6 +144,7 @@ impl Ingress {
             counters: Counters::default(),
             stopping: AtomicBool::new(false),
             newcomers,
+            rules,
         }
     }
 
@@ -136,7 +157,11 @@ impl Ingress {
     pub(crate) fn remember(&self, said: Vec<(DeviceId, String, Timestamp)>) {
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         for (device, number, at) in said {
-            heard.entry(device).or_default().numbers.push_back((number, at));
+            let numbers = &mut heard.entry(device).or_default().numbers;
+            numbers.push_back((number, at));
+            if numbers.len() > REMEMBERED {
+                numbers.pop_front();
+            }
         }
     }
 
@@ -156,7 +181,7 @@ impl Ingress {
         let compound = self.shared.compound();
         let Some(spec) = compound.device(device) else { return Err(self.refuse(Refused::UnknownDevice(device))) };
         let journal = &self.shared.journal;
-        if journal.depth() >= LIMIT || self.shared.addresses.depth(Name::Device(device)) >= DEVICE_LIMIT {
+        if journal.depth() >= LIMIT || self.mailboxes_full(device) {
             return Err(self.refuse(Refused::Full));
         }
         let now = self.shared.clock.now();
@@ -165,7 +190,7 @@ impl Ingress {
         {
             // It may be on its way to the disk: it is safe once everything before this moment is.
             self.counters.repeated.fetch_add(1, Ordering::Relaxed);
-            return self.committed(journal.submit(Entry::default())).await;
+            return self.committed(journal.submit(Entry::default())).await.map_err(|(refused, _)| refused);
         }
         let event = NewEvent {
             received_at: now,
@@ -174,19 +199,34 @@ impl Ingress {
             place: Some(spec.place),
             cause: None,
             by: spec.key.to_string(),
-            source_key: number,
+            source_key: number.clone(),
             body,
         };
         let receipt = journal.submit(Entry { events: vec![event], ..Entry::default() });
         self.counters.taken.fetch_add(1, Ordering::Relaxed);
-        self.committed(receipt).await
+        self.committed(receipt).await.map_err(|(refused, queued)| {
+            // What still waits for the store stays known: sent again, it waits for the same commit and is not taken twice.
+            if let Some(number) = number.filter(|_| !queued) {
+                self.forget(device, &number);
+            }
+            refused
+        })
     }
 
-    async fn committed(&self, receipt: crate::journal::Receipt) -> Result<(), Refused> {
+    /// Whether a mailbox on the way of an event holds as much as it may: nothing is cast into it then.
+    fn mailboxes_full(&self, device: DeviceId) -> bool {
+        let depth = |name| self.shared.addresses.depth(name);
+        let office = [Name::LifeSafety, Name::Rule, Name::Operator, Name::Alarm, Name::WorkOrder];
+        depth(Name::Device(device)) >= DEVICE_LIMIT || office.into_iter().any(|name| depth(name) >= LIMIT)
+    }
+
+    /// Waits for a commit; on an error also says whether the entry is still queued.
+    async fn committed(&self, receipt: crate::journal::Receipt) -> Result<(), (Refused, bool)> {
         match tokio::time::timeout(COMMIT_WITHIN, receipt).await {
             Ok(Ok(true)) => Ok(()),
-            Ok(Ok(false)) | Err(_) => Err(self.refuse(Refused::StoreAway)),
-            Ok(Err(_)) => Err(self.refuse(Refused::Stopping)),
+            Ok(Ok(false)) => Err((self.refuse(Refused::StoreAway), false)),
+            Err(_) => Err((self.refuse(Refused::StoreAway), true)),
+            Ok(Err(_)) => Err((self.refuse(Refused::Stopping), false)),
         }
     }
 
@@ -210,6 +250,13 @@ impl Ingress {
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(heard) = heard.get_mut(&device) {
             heard.numbers.retain(|(known, _)| known != number);
+        }
+    }
+
+    /// Forgets the words of a report that is not known to be committed, so that they are news when they are said again.
+    fn unlearn(&self, device: DeviceId) {
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(heard) = heard.get_mut(&device) {
             heard.words.clear();
         }
     }
@@ -227,30 +274,40 @@ impl Ingress {
         };
         let at = observed_at.unwrap_or_else(|| self.shared.clock.now());
         self.shared.telemetry.push(device, &points, at);
+        self.rules.report(device, &points);
         let (telling, measured): (Vec<_>, Vec<_>) =
             points.into_iter().partition(|(name, value)| tells(kind, name, value));
-        let changed: Vec<_> = {
+        let (changed, _on_the_way, known_soon) = {
             let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-            let words = &mut heard.entry(device).or_default().words;
+            let Heard { words, on_the_way, .. } = heard.entry(device).or_default();
+            let tells = !telling.is_empty();
             let changed: Vec<_> = telling.into_iter().filter(|(name, value)| words.get(name) != Some(value)).collect();
             if words.len() + changed.len() <= SLOT_POINTS {
                 words.extend(changed.iter().cloned());
             }
-            changed
+            let known_soon = tells && changed.is_empty() && on_the_way.load(Ordering::Acquire) > 0;
+            let on_the_way = (!changed.is_empty()).then(|| OnTheWay::enter(on_the_way));
+            (changed, on_the_way, known_soon)
         };
         if changed.is_empty() {
             self.measured(device, measured, at);
-            return Ok(());
+            // The same words may be on their way to the disk: they are safe once everything before this moment is.
+            return match known_soon {
+                true => {
+                    let receipt = self.shared.journal.submit(Entry::default());
+                    self.committed(receipt).await.map_err(|(refused, _)| refused)
+                }
+                false => Ok(()),
+            };
         }
         let body = Body::Reported { points: changed };
         let number = number_of(&body, seq, observed_at);
-        let input = Input { device, observed_at, number: number.clone(), body };
-        let taken = self.event(input).await;
+        let taken = self.event(Input { device, observed_at, number, body }).await;
         if !measured.is_empty() {
             self.measured(device, measured, at);
         }
         if taken.is_err() {
-            self.forget(device, number.as_deref().unwrap_or_default());
+            self.unlearn(device);
         }
         taken
     }
@@ -328,11 +385,7 @@ impl Ingress {
             }
         };
         let number = number_of(&body, seq, observed_at);
-        let taken = self.event(Input { device, observed_at, number: number.clone(), body }).await;
-        if let (Err(_), Some(number)) = (&taken, &number) {
-            self.forget(device, number);
-        }
-        taken
+        self.event(Input { device, observed_at, number, body }).await
     }
 
     /// Counters for the health page.
@@ -364,6 +417,15 @@ impl Ingress {
                 ..IngressHealth::default()
             },
         ];
+        let (depth, limit, taken, coalesced) = self.rules.figures();
+        health.push(IngressHealth {
+            source: "rules".into(),
+            depth,
+            limit,
+            taken,
+            coalesced,
+            ..IngressHealth::default()
+        });
         let undecodable = counters.undecodable.lock().unwrap_or_else(PoisonError::into_inner);
         health.extend(undecodable.iter().map(|(source, (count, reason))| IngressHealth {
             source: (*source).to_owned(),

@@ -8,16 +8,19 @@ use crate::address::{Addresses, Name};
 use crate::board::Board;
 use crate::bus::{Bus, Change};
 use crate::clock::Clock;
-use crate::command::Outbox;
+use crate::command::Dispatch;
 use crate::error::{Error, StoreError};
-use crate::ingress::{Ingress, IngressHealth, Newcomer};
+use crate::ingress::{Ingress, Newcomer};
 use crate::journal::{Entry, Journal, JournalError, NewEvent, Receipt, SpillConfig, Surroundings};
+use crate::outbox::{Outbox, OutboxConfig};
+use crate::prepared::Prepared;
+use crate::rule::feed::Feed;
 use crate::shell::{Load, Message, Shared, Shell};
-use crate::store::{DatabaseHealth, MigrateError};
-use crate::supervise::{ActorHealth, Doing, Happened, Health, Order, Policy, Spawn, Supervisor, Told};
+use crate::store::MigrateError;
+use crate::supervise::{Happened, Health, Order, Policy, Spawn, Supervisor, Told};
 use crate::video::{NoVideo, VideoLink};
 use crate::watch::FreeSpace;
-use crate::{access, alarm, event, store, telemetry, video, workorder};
+use crate::{access, alarm, event, outbox, rule, store, telemetry, video, workorder};
 use gatehouse_core::alarm::{AlarmCall, AlarmCallError, AlarmKind, Alarms};
 use gatehouse_core::device::Device;
 use gatehouse_core::device::link::{Downlink, Intake, Refused};
@@ -26,16 +29,16 @@ use gatehouse_core::disk::Room;
 use gatehouse_core::event::Body;
 use gatehouse_core::for_kind;
 use gatehouse_core::id::DeviceId;
-use gatehouse_core::machine::Machine;
+use gatehouse_core::machine::{Context, Machine};
 use gatehouse_core::place::Place;
 use gatehouse_core::recognition::Observation;
+use gatehouse_core::rule::operator::OperatorRules;
 use gatehouse_core::rule::{DecideCall, DecideError, LifeSafety, Rules};
 use gatehouse_core::site::{Compound, Site, SiteError, Spec};
 use gatehouse_core::workorder::{Desk, DeskCall, DeskError};
 use jiff::{SignedDuration, Timestamp};
 use ractor::{Actor, ActorRef};
 use sqlx::PgPool;
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -51,6 +54,10 @@ const AT_ONCE: usize = 32;
 const INTERNAL_DAYS: i64 = 30;
 /// How long readings are kept.
 const READINGS_DAYS: i64 = 90;
+/// How long it is kept that a notice was delivered.
+const DONE_DAYS: i64 = 7;
+/// How long a notice that could not be delivered can be sent again.
+const DEAD_DAYS: i64 = 90;
 /// The access snapshot is made anew at least this often.
 const RECONCILE: Duration = Duration::from_secs(300);
 
@@ -77,6 +84,8 @@ pub struct SystemConfig {
     /// Actors killed at random in a second.
     #[cfg(feature = "chaos")]
     pub chaos_kills_per_s: f64,
+    /// Who is told of alarms outside.
+    pub outbox: OutboxConfig,
 }
 
 impl SystemConfig {
@@ -94,6 +103,7 @@ impl SystemConfig {
             free: None,
             #[cfg(feature = "chaos")]
             chaos_kills_per_s: 0.0,
+            outbox: OutboxConfig::default(),
         }
     }
 }
@@ -139,6 +149,7 @@ struct Office {
     alarms: Arc<Reference<AlarmCall, Result<(), AlarmCallError>>>,
     rules: Arc<Reference<DecideCall, Result<(), DecideError>>>,
     desk: Arc<Reference<DeskCall, Result<(), DeskError>>>,
+    feed: Arc<Feed>,
 }
 
 fn current<C: Send + 'static, R: Send + 'static>(reference: &Reference<C, R>) -> Option<ActorRef<Message<C, R>>> {
@@ -150,11 +161,12 @@ pub(crate) struct Inner {
     bus: Bus,
     tally: Arc<alarm::Tally>,
     board: Arc<Board>,
-    ingress: Arc<Ingress>,
+    pub(crate) ingress: Arc<Ingress>,
     site: Arc<Site>,
     supervisor: ActorRef<Order>,
-    health: Health,
+    pub(crate) health: Health,
     office: Office,
+    outbox: Outbox,
     epoch: Uuid,
     since: Timestamp,
     pub(crate) master_key: [u8; 32],
@@ -174,7 +186,8 @@ impl System {
     pub async fn start(config: SystemConfig) -> Result<Self, StartError> {
         #[cfg(feature = "chaos")]
         let (config, kills_per_s) = crate::chaos::prepare(config);
-        let SystemConfig { pool, clock, site, downlinks, video, master_key, restarts, spill, free, .. } = config;
+        let SystemConfig { pool, clock, site, downlinks, video, master_key, restarts, spill, free, outbox, .. } =
+            config;
         store::migrate(&pool).await?;
         if let Some(site) = &site {
             site.check().map_err(StartError::Site)?;
@@ -203,7 +216,7 @@ impl System {
             spill,
         };
         let journal = Journal::open(around).await?;
-        let (outbox, hand_on) = Outbox::new(downlinks, addresses.clone(), journal.away());
+        let (dispatch, hand_on) = Dispatch::new(downlinks, addresses.clone(), journal.away());
         let (telemetry, telemetry_work) = telemetry::Writer::new(pool.clone());
         let shared = Arc::new(Shared {
             pool: pool.clone(),
@@ -212,11 +225,14 @@ impl System {
             addresses,
             compound: RwLock::new(Arc::new(compound)),
             access: access::Current::default(),
-            outbox,
+            dispatch,
             telemetry,
+            prepared: Prepared::default(),
         });
+        let outbox = Outbox::open(&shared, outbox).await?;
         let (newcomers, arrivals) = mpsc::channel(256);
-        let ingress = Arc::new(Ingress::new(shared.clone(), newcomers));
+        let feed = Arc::new(Feed::default());
+        let ingress = Arc::new(Ingress::new(shared.clone(), newcomers, feed.clone()));
         let day_ago = clock.now().saturating_sub(SignedDuration::from_hours(24)).unwrap_or(Timestamp::MIN);
         ingress.remember(event::store::said_since(&pool, day_ago).await?);
         for alarm in alarm::store::open(&pool).await? {
@@ -237,7 +253,8 @@ impl System {
             site: Arc::new(site),
             supervisor,
             health,
-            office: Office::default(),
+            office: Office { feed, ..Office::default() },
+            outbox,
             epoch: clock.uuid(),
             since: clock.now(),
             master_key,
@@ -257,6 +274,9 @@ impl System {
         system.start_office().await?;
         let mut starting = JoinSet::new();
         let specs: Vec<Spec> = system.compound().devices.values().cloned().collect();
+        let ids: Vec<_> = specs.iter().map(|spec| spec.id).collect();
+        system.0.shared.journal.flush().await;
+        system.0.shared.prepared.read(&pool, &ids).await?;
         for spec in specs {
             if starting.len() >= AT_ONCE {
                 joined(starting.join_next().await)?;
@@ -267,6 +287,7 @@ impl System {
         while let Some(started) = starting.join_next().await {
             joined(Some(started))?;
         }
+        system.0.shared.prepared.clear();
         system.spawn(system.clone().take_in(arrivals));
         system.spawn(system.clone().reconcile());
         system.spawn(system.clone().watch_store());
@@ -278,6 +299,9 @@ impl System {
         #[cfg(feature = "chaos")]
         system.spawn(crate::chaos::kill(system.clone(), kills_per_s));
         system.spawn(system.clone().expire());
+        for work in system.0.outbox.work(&system.0.shared, &system.0.bus) {
+            system.spawn(work);
+        }
         if let Err(error) = system.tell_removals().await {
             warn!(error = &error as &dyn std::error::Error, "Faces to be removed from devices are told later");
         }
@@ -376,9 +400,31 @@ impl System {
         let load: Load<Rules> =
             Arc::new(|state| Box::pin(async move { Ok(Rules::restore(state.unwrap_or_default())?) }));
         self.start_machine(self.shell(Name::Rule, load, &office.rules)).await?;
+        self.start_operator().await?;
         let load: Load<LifeSafety> =
             Arc::new(|state| Box::pin(async move { Ok(LifeSafety::restore(state.unwrap_or_default())?) }));
         self.start_machine(self.shell(Name::LifeSafety, load, &Arc::default())).await
+    }
+
+    /// Starts the rules that operators wrote, in a shell of their own.
+    async fn start_operator(&self) -> Result<(), StartError> {
+        let (shared, feed) = (self.0.shared.clone(), self.0.office.feed.clone());
+        let load: Load<OperatorRules> = Arc::new(move |state| {
+            let shared = shared.clone();
+            Box::pin(async move {
+                let defined = rule::store::running(&shared.pool).await?;
+                let (compound, access, now) = (shared.compound(), shared.access.get(), shared.clock.now());
+                let cx = Context { now, wall: now, compound: &compound, access: &access };
+                Ok(OperatorRules::restore(defined, state.unwrap_or_default(), &cx)?)
+            })
+        });
+        let (drained, shown) = (feed.clone(), feed.clone());
+        self.start_machine(Shell {
+            drain: Some(Arc::new(move || drained.drain())),
+            publish: Some(Arc::new(move |view| shown.show(view))),
+            ..self.shell(Name::Operator, load, &feed.machine)
+        })
+        .await
     }
 
     fn shell<M: Machine>(&self, name: Name, load: Load<M>, slot: &Arc<Reference<M::Call, M::Reply>>) -> Shell<M> {
@@ -420,7 +466,11 @@ impl System {
                     Some(state) => Twin::restore(spec, state)?,
                     None => Twin::new(spec, now),
                 };
-                twin.recall(telemetry::store::latest(&shared.pool, id).await?);
+                let latest = match shared.prepared.latest(id) {
+                    Some(latest) => latest,
+                    None => telemetry::store::latest(&shared.pool, id).await?,
+                };
+                twin.recall(latest);
                 Ok(twin)
             })
         });
@@ -527,6 +577,9 @@ impl System {
             if let Err(error) = telemetry::store::forget(self.pool(), before(READINGS_DAYS)).await {
                 warn!(error = &error as &dyn std::error::Error, "Old readings are not removed");
             }
+            if let Err(error) = outbox::store::forget(self.pool(), before(DONE_DAYS), before(DEAD_DAYS)).await {
+                warn!(error = &error as &dyn std::error::Error, "Old deliveries are not removed");
+            }
         }
     }
 
@@ -585,72 +638,6 @@ impl System {
         self.0.shared.clock.now()
     }
 
-    /// The machines, with the names that people see.
-    fn names(&self) -> Vec<(Name, String)> {
-        let devices = self.compound();
-        let devices = devices.devices.values().map(|spec| (Name::Device(spec.id), spec.key.to_string()));
-        devices
-            .chain([Name::LifeSafety, Name::Rule, Name::Alarm, Name::WorkOrder].map(|name| (name, name.to_string())))
-            .collect()
-    }
-
-    /// Starts a quarantined actor again, by the name that people see. Its alarm ends once it runs.
-    pub async fn actor_restart(&self, shown: &str) -> Result<(), Error> {
-        let key = self.names().into_iter().find(|(_, name)| name == shown).map(|(name, _)| name.to_string());
-        let key = key.ok_or(Error::NotFound { what: "actor" })?;
-        let (released, answer) = oneshot::channel();
-        let away = || Error::Away("the supervisor");
-        self.0.supervisor.cast(Order::Release { key, released }).map_err(|_| away())?;
-        match answer.await.map_err(|_| away())? {
-            true => Ok(()),
-            false => Err(Error::Conflict {
-                code: "not_quarantined",
-                message: format!("actor {shown} is not quarantined: there is nothing to start again"),
-            }),
-        }
-    }
-
-    /// Keys of the actors that run, as the supervisor knows them.
-    #[cfg(feature = "chaos")]
-    pub(crate) fn running_keys(&self) -> Vec<String> {
-        let health = self.0.health.lock().unwrap_or_else(PoisonError::into_inner);
-        health.iter().filter(|(_, doing)| doing.state == "running").map(|(key, _)| key.clone()).collect()
-    }
-
-    /// How the actors do.
-    pub fn actors(&self) -> Vec<ActorHealth> {
-        let health: BTreeMap<_, _> = self.0.health.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let names: BTreeMap<String, (String, Name)> =
-            self.names().into_iter().map(|(name, shown)| (name.to_string(), (shown, name))).collect();
-        let mut actors: Vec<_> = health
-            .into_iter()
-            .map(|(key, Doing { state, restarts, reason })| {
-                let (shown, depth) = names
-                    .get(&key)
-                    .map_or((key.clone(), 0), |(shown, name)| (shown.clone(), self.0.shared.addresses.depth(*name)));
-                ActorHealth { key: shown, state: state.to_owned(), restarts, depth, reason }
-            })
-            .collect();
-        actors.push(ActorHealth {
-            key: "journal".into(),
-            state: self.0.shared.journal.health().state,
-            restarts: 0,
-            depth: self.0.shared.journal.depth(),
-            reason: String::new(),
-        });
-        actors
-    }
-
-    /// What came in, by source.
-    pub fn ingress(&self) -> Vec<IngressHealth> {
-        self.0.ingress.health()
-    }
-
-    /// How the database does.
-    pub async fn database(&self) -> Result<DatabaseHealth, Error> {
-        Ok(store::health(self.pool()).await?)
-    }
-
     /// The database.
     pub fn pool(&self) -> &PgPool {
         &self.0.shared.pool
@@ -662,6 +649,10 @@ impl System {
 
     pub(crate) fn shared(&self) -> &Shared {
         &self.0.shared
+    }
+
+    pub(crate) fn outbox(&self) -> &Outbox {
+        &self.0.outbox
     }
 
     pub(crate) fn clock(&self) -> &Clock {
@@ -684,7 +675,11 @@ impl System {
         current(&self.0.office.alarms)
     }
 
-    pub(crate) fn rules(&self) -> Option<RuleEngine> {
+    pub(crate) fn feed(&self) -> &Feed {
+        &self.0.office.feed
+    }
+
+    pub(crate) fn rule_engine(&self) -> Option<RuleEngine> {
         current(&self.0.office.rules)
     }
 

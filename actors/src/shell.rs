@@ -3,11 +3,12 @@
 //! It takes a message, reads the clock, lets `core` decide and hands the effects on. Nothing in `handle` waits: a step is
 //! whole or did not happen, also when the actor is killed.
 
-use crate::address::{Addresses, Name};
+use crate::access;
+use crate::address::{Addresses, Entered, Name};
 use crate::clock::Clock;
-use crate::command::Outbox;
+use crate::command::Dispatch;
 use crate::journal::{Entry, Journal, Mark, NewEvent, Receipt};
-use crate::{access, event};
+use crate::prepared::{Prepared, Stored};
 use gatehouse_core::effect::Effect;
 use gatehouse_core::event::Event;
 use gatehouse_core::machine::{Context, Machine};
@@ -22,6 +23,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tracing::debug;
+
+/// Events in a row that a machine may pass over without a mark.
+const UNMARKED: u32 = 256;
 
 /// What a shell is told.
 pub(crate) enum Message<C, R> {
@@ -47,8 +51,9 @@ pub(crate) struct Shared {
     pub addresses: Arc<Addresses>,
     pub compound: RwLock<Arc<Compound>>,
     pub access: access::Current,
-    pub outbox: Outbox,
+    pub dispatch: Dispatch,
     pub telemetry: crate::telemetry::Writer,
+    pub prepared: Prepared,
 }
 
 impl Shared {
@@ -97,6 +102,8 @@ pub(crate) struct Running<M: Machine> {
     key: String,
     depth: Arc<AtomicUsize>,
     timer: Option<(Timestamp, AbortHandle)>,
+    /// Events in a row that changed nothing and left no mark.
+    unmarked: u32,
 }
 
 impl<M: Machine> Drop for Running<M> {
@@ -148,7 +155,7 @@ impl<M: Machine> Shell<M> {
             }
         }
         let receipt = self.shared.journal.submit(entry);
-        let receipt = if downlinks.is_empty() { receipt } else { self.shared.outbox.take(downlinks, receipt) };
+        let receipt = if downlinks.is_empty() { receipt } else { self.shared.dispatch.take(downlinks, receipt) };
         self.show(running);
         receipt
     }
@@ -183,6 +190,13 @@ impl<M: Machine> Shell<M> {
         let now = event.received_at;
         let effects = self.with(now, |cx| running.machine.step(event, cx));
         running.seq = event.seq;
+        // What changed nothing may be read again after a restart; but not more of it than is read in a moment.
+        if effects.is_empty() && running.machine.moved() == Some(false) && running.unmarked < UNMARKED {
+            running.unmarked += 1;
+            self.show(running);
+            return;
+        }
+        running.unmarked = 0;
         let _ = self.carry_out(running, effects, &Origin { cause: Some(event), now, by: &self.by });
     }
 }
@@ -194,18 +208,21 @@ impl<M: Machine> Actor for Shell<M> {
 
     async fn pre_start(&self, me: ActorRef<Self::Msg>, (): ()) -> Result<Running<M>, ActorProcessingErr> {
         // Entered first: what is queued from here on is either in the log that is read below or in the mailbox, or in both.
-        let depth = self.shared.addresses.enter(self.name, me.clone());
+        let Entered { depth, unheard } = self.shared.addresses.enter(self.name, me.clone());
         if let Some(enter) = &self.enter {
             enter(me.clone());
         }
-        self.shared.journal.flush().await;
-        let key = self.name.to_string();
-        let stored = event::store::machine(&self.shared.pool, &key).await?;
-        let (seq, state) = stored.map_or((0, None), |(seq, state)| (seq, Some(state)));
+        let Stored { seq, state, missed } = match self.shared.prepared.stored(self.name) {
+            // Read for all at once at the start; nothing was said to this one since.
+            Some(stored) if !unheard => stored,
+            Some(_) | None => {
+                self.shared.journal.flush().await;
+                Stored::read(&self.shared.pool, self.name).await?
+            }
+        };
         let fresh = state.is_none();
         let machine = (self.load)(state).await?;
-        let mut running = Running { machine, seq, key, depth, timer: None };
-        let missed = event::store::missed(&self.shared.pool, self.name, seq).await?;
+        let mut running = Running { machine, seq, key: self.name.to_string(), depth, timer: None, unmarked: 0 };
         if !missed.is_empty() {
             debug!(actor = %self.name, events = missed.len(), "Replaying");
         }
@@ -214,7 +231,7 @@ impl<M: Machine> Actor for Shell<M> {
         }
         let now = self.shared.clock.now();
         let effects = self.with(now, |cx| running.machine.restored(cx));
-        if fresh || !effects.is_empty() {
+        if fresh || !effects.is_empty() || running.machine.moved() == Some(true) {
             let _ = self.carry_out(&mut running, effects, &Origin { cause: None, now, by: &self.by });
         }
         self.show(&mut running);
@@ -248,7 +265,7 @@ impl<M: Machine> Actor for Shell<M> {
                     let now = self.shared.clock.now();
                     let (_, effects) = self.with(now, |cx| running.machine.call(call, cx));
                     // Measures alone are not worth a row of the machine's state.
-                    if effects.is_empty() {
+                    if effects.is_empty() && running.machine.moved() != Some(true) {
                         self.show(running);
                     } else {
                         let _ = self.carry_out(running, effects, &Origin { cause: None, now, by: &self.by });
@@ -259,7 +276,7 @@ impl<M: Machine> Actor for Shell<M> {
                 running.timer = None;
                 let now = self.shared.clock.now();
                 let effects = self.with(now, |cx| running.machine.tick(cx));
-                if effects.is_empty() {
+                if effects.is_empty() && running.machine.moved() != Some(true) {
                     self.show(running);
                 } else {
                     let _ = self.carry_out(running, effects, &Origin { cause: None, now, by: &self.by });

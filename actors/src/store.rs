@@ -11,6 +11,21 @@ use jiff_sqlx::ToSqlx;
 use serde::Serialize;
 use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool};
+use std::collections::HashSet;
+use std::hash::Hash;
+
+/// One column of a batch, for `unnest`.
+pub(crate) fn column<'a, R, C>(rows: &[&'a R], of: impl Fn(&'a R) -> C) -> Vec<C> {
+    rows.iter().map(|row| of(row)).collect()
+}
+
+/// The last version of each row, at the place where that version stood: one statement must not touch a row twice.
+pub(crate) fn newest<'a, R, K: Eq + Hash>(rows: &[&'a R], key: impl Fn(&R) -> K) -> Vec<&'a R> {
+    let mut seen = HashSet::with_capacity(rows.len());
+    let mut kept: Vec<_> = rows.iter().rev().copied().filter(|row| seen.insert(key(row))).collect();
+    kept.reverse();
+    kept
+}
 
 /// The migrations, embedded.
 static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
@@ -23,6 +38,16 @@ pub struct MigrateError(#[source] sqlx::migrate::MigrateError);
 /// Brings the database to this version.
 pub async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
     MIGRATOR.run(pool).await.map_err(MigrateError)
+}
+
+/// Brings an empty database to an older version: what a backup of that time fits into.
+pub async fn migrate_to(pool: &PgPool, version: i64) -> Result<(), MigrateError> {
+    MIGRATOR.run_to(version, pool).await.map_err(MigrateError)
+}
+
+/// The versions this program knows, oldest first, each with its sum.
+pub fn schema() -> Vec<(i64, Vec<u8>)> {
+    MIGRATOR.iter().map(|migration| (migration.version, migration.checksum.to_vec())).collect()
 }
 
 /// How the database does. Field names are the wire's.
@@ -71,22 +96,27 @@ pub(crate) async fn announced(pool: &PgPool) -> Result<Vec<Announcement>, StoreE
 /// Stores a device that introduced itself.
 pub(crate) async fn announce(pool: &PgPool, spec: &Spec, announcement: &Announcement) -> Result<(), StoreError> {
     let mut conn = pool.acquire().await.doing("store a device")?;
-    device(&mut conn, spec, Some(announcement)).await.doing("store a device")
+    devices(&mut conn, &[spec], Some(announcement)).await.doing("store a device")
 }
 
-async fn device(conn: &mut PgConnection, spec: &Spec, announcement: Option<&Announcement>) -> Result<(), sqlx::Error> {
+async fn devices(
+    conn: &mut PgConnection,
+    specs: &[&Spec],
+    announcement: Option<&Announcement>,
+) -> Result<(), sqlx::Error> {
     sqlx::query(
         "insert into device (id, key, kind, name, place, announcement)
-         values ($1, $2, $3, $4, $5, $6)
+         select id, key, kind, name, place, $6::jsonb
+         from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::uuid[]) as spec (id, key, kind, name, place)
          on conflict (id) do update
          set kind = excluded.kind, name = excluded.name, place = excluded.place, announcement = excluded.announcement,
              removed_at = null",
     )
-    .bind(spec.id.0)
-    .bind(spec.key.as_str())
-    .bind(spec.kind.word())
-    .bind(&spec.name)
-    .bind(spec.place.0)
+    .bind(column(specs, |spec| spec.id.0))
+    .bind(column(specs, |spec| spec.key.as_str()))
+    .bind(column(specs, |spec| spec.kind.word()))
+    .bind(column(specs, |spec| spec.name.as_str()))
+    .bind(column(specs, |spec| spec.place.0))
     .bind(announcement.map(Json))
     .execute(conn)
     .await?;
@@ -132,9 +162,8 @@ pub async fn import(pool: &PgPool, site: &Site, now: Timestamp) -> Result<(), St
         .await
         .doing(DOING)?;
     }
-    for spec in compound.devices.values() {
-        device(&mut tx, spec, None).await.doing(DOING)?;
-    }
+    let specs: Vec<_> = compound.devices.values().collect();
+    devices(&mut tx, &specs, None).await.doing(DOING)?;
     let present: Vec<_> = compound.devices.keys().map(|DeviceId(id)| *id).collect();
     sqlx::query(
         "update device set removed_at = $2 where announcement is null and removed_at is null and id <> all($1)",
@@ -188,4 +217,16 @@ pub async fn import(pool: &PgPool, site: &Site, now: Timestamp) -> Result<(), St
         }
     }
     tx.commit().await.doing(DOING)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_versions_of_a_row_the_last_counts_where_it_stood() {
+        let versions = [(1, "raised"), (2, "raised"), (1, "closed"), (3, "raised")];
+        let rows: Vec<_> = versions.iter().collect();
+        assert_eq!(newest(&rows, |row| row.0), [&(2, "raised"), &(1, "closed"), &(3, "raised")]);
+    }
 }

@@ -18,6 +18,8 @@ pub enum Part {
     LifeSafety,
     /// The rules.
     Rule,
+    /// The rules that operators wrote.
+    Operator,
     /// The alarm book.
     Alarm,
     /// The work order desk.
@@ -30,6 +32,7 @@ impl Part {
             Part::Device(id) => Name::Device(id),
             Part::LifeSafety => Name::LifeSafety,
             Part::Rule => Name::Rule,
+            Part::Operator => Name::Operator,
             Part::Alarm => Name::Alarm,
             Part::WorkOrder => Name::WorkOrder,
         }
@@ -46,7 +49,8 @@ impl System {
     pub fn drill_panic(&self, part: Part) {
         match part {
             Part::Device(id) => fail(self.shared().addresses.device(id)),
-            Part::Rule => fail(self.rules()),
+            Part::Rule => fail(self.rule_engine()),
+            Part::Operator => fail(self.feed().operator()),
             Part::Alarm => fail(self.alarm_book()),
             Part::WorkOrder => fail(self.desk()),
             Part::LifeSafety => self.drill_kill(part),
@@ -63,7 +67,8 @@ impl System {
         loop {
             let queued = shared.journal.queued();
             shared.journal.flush().await;
-            if idle() && shared.outbox.is_idle() && shared.addresses.rest().await && shared.journal.queued() == queued {
+            if idle() && shared.dispatch.is_idle() && shared.addresses.rest().await && shared.journal.queued() == queued
+            {
                 return;
             }
             tokio::time::sleep(std::time::Duration::from_millis(2)).await;

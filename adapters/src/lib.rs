@@ -7,3 +7,4 @@ pub mod mqtt;
 mod quiet;
 pub mod reconnect;
 pub mod sim;
+pub mod webhook;

@@ -1,7 +1,9 @@
 //! What the handlers share: the running system, video, sessions, topics.
 
 use crate::api::health::Cpu;
+use crate::api::metrics::Access;
 use crate::auth::Sessions;
+use crate::backup::Keeper;
 use crate::demo::Demo;
 use crate::error::ApiError;
 use crate::feed::Feed;
@@ -37,6 +39,12 @@ pub struct Parts {
     pub origins: Vec<String>,
     /// The data directory.
     pub data: PathBuf,
+    /// Takes backups.
+    pub backup: Keeper,
+    /// Who may read the figures without a session.
+    pub metrics: Access,
+    /// Memory the program is meant to need at most, MB.
+    pub memory_mb: u32,
 }
 
 /// The running console.
@@ -87,6 +95,21 @@ impl App {
     /// The data directory.
     pub fn data(&self) -> &std::path::Path {
         &self.parts.data
+    }
+
+    /// Takes backups.
+    pub fn backup(&self) -> &Keeper {
+        &self.parts.backup
+    }
+
+    /// Who may read the figures without a session.
+    pub fn metrics_access(&self) -> &Access {
+        &self.parts.metrics
+    }
+
+    /// Memory the program is meant to need at most, MB.
+    pub fn memory_budget_mb(&self) -> f64 {
+        f64::from(self.parts.memory_mb)
     }
 
     /// Sessions of this run.

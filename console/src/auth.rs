@@ -15,6 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 /// Name of the session cookie: `__Host-` binds it to this host, the whole path and a secure context.
@@ -31,6 +32,12 @@ const BRAKE: SignedDuration = SignedDuration::from_secs(60);
 
 /// Names and addresses remembered by the brake; the oldest go first.
 const BRAKE_ENTRIES: usize = 4096;
+
+/// Sessions remembered in memory; beyond it those that end first are looked up in the store again.
+const LIVE_SESSIONS: usize = 4096;
+
+/// Passwords hashed at once: each takes 19 MiB, and anyone may ask.
+static HASHING: Semaphore = Semaphore::const_new(4);
 
 /// Shortest password accepted when one is set.
 pub const PASSWORD_MIN: usize = 10;
@@ -66,6 +73,19 @@ impl Sessions {
 
     fn failures(&self) -> MutexGuard<'_, BTreeMap<String, (u32, Timestamp)>> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers a session, and forgets those that are over or too many.
+    fn remember(&self, session: &SignedIn, now: Timestamp) {
+        let mut live = self.live();
+        live.retain(|_, known| now < known.expires_at);
+        while live.len() >= LIVE_SESSIONS {
+            let first = live.iter().min_by_key(|(_, known)| known.expires_at).map(|(hash, _)| hash.clone());
+            // Its pages connect again and are looked up in the store.
+            let Some(gone) = first.and_then(|hash| live.remove(&hash)) else { break };
+            gone.ended.cancel();
+        }
+        live.insert(session.token_hash.clone(), session.clone());
     }
 
     /// Ends every session of a user in this process: its pages are closed.
@@ -127,6 +147,8 @@ async fn password_is_right(password: String, stored: Option<String>) -> bool {
             PasswordHash::new(&stored).is_ok_and(|hash| argon().verify_password(password.as_bytes(), &hash).is_ok());
         right && known
     };
+    // The semaphore is never closed.
+    let _place = HASHING.acquire().await;
     tokio::task::spawn_blocking(check).await.unwrap_or(false)
 }
 
@@ -173,7 +195,7 @@ pub async fn sign_in(
         agent: agent.chars().take(200).collect(),
     };
     staff::session_create(app.pool(), row).await.map_err(ApiError::internal)?;
-    app.sessions().live().insert(signed_in.token_hash.clone(), signed_in.clone());
+    app.sessions().remember(&signed_in, now);
     let cookie =
         format!("{COOKIE}={token}; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age={}", SESSION_LIFE.as_secs());
     Ok((signed_in, cookie))
@@ -239,6 +261,7 @@ pub fn check_new_password(field: &str, password: &str) -> Result<(), ApiError> {
 
 /// [`hash_password`] off the async threads.
 pub async fn hash_in_background(password: String) -> Result<String, ApiError> {
+    let _place = HASHING.acquire().await;
     tokio::task::spawn_blocking(move || hash_password(&password)).await.map_err(ApiError::internal)?
 }
 
@@ -272,6 +295,27 @@ mod tests {
         assert!(!sessions.braked(&keys, start + BRAKE));
         sessions.failed(&keys, start + BRAKE);
         assert!(!sessions.braked(&keys, start + BRAKE), "one more try does not bring the old count back");
+    }
+
+    #[test]
+    fn sessions_in_memory_are_bounded_and_those_that_end_first_go() {
+        let sessions = Sessions::default();
+        let start = Timestamp::UNIX_EPOCH;
+        let session = |n: usize| SignedIn {
+            id: UserId(uuid::Uuid::nil()),
+            name: "wang".into(),
+            role: Role::Guard,
+            expires_at: start + SESSION_LIFE + SignedDuration::from_millis(i64::try_from(n).unwrap()),
+            ended: CancellationToken::new(),
+            token_hash: n.to_be_bytes().to_vec(),
+        };
+        let first = session(0);
+        sessions.remember(&first, start);
+        (1..=LIVE_SESSIONS).for_each(|n| sessions.remember(&session(n), start));
+        assert_eq!(sessions.live().len(), LIVE_SESSIONS);
+        assert!(first.ended.is_cancelled() && !sessions.live().contains_key(&first.token_hash));
+        sessions.remember(&session(LIVE_SESSIONS + 1), start + SESSION_LIFE + SignedDuration::from_hours(1));
+        assert_eq!(sessions.live().len(), 1, "those that are over are forgotten");
     }
 
     #[test]

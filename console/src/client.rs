@@ -13,6 +13,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One user's browser without its screen.
+#[derive(Clone)]
 pub struct Client {
     base: String,
     cookie: String,
@@ -27,6 +28,8 @@ pub struct Live {
 impl Client {
     /// Signs in and keeps the session's cookie.
     pub async fn sign_in(address: SocketAddr, name: &str, password: &str) -> Result<Self> {
+        // A client asks for the process's TLS provider even where it speaks plain HTTP; one that is there already stays.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().no_proxy().build()?;
         let base = format!("http://{address}");
         let response = http
@@ -42,14 +45,30 @@ impl Client {
         Ok(Self { base, cookie, http })
     }
 
+    /// The same session at a program that listens elsewhere now.
+    pub fn moved(&self, address: SocketAddr) -> Self {
+        Self { base: format!("http://{address}"), ..self.clone() }
+    }
+
     /// Sends any request with the session; gives status and body.
     pub async fn request(&self, method: Method, path: &str, body: Option<Value>) -> Result<(StatusCode, Value)> {
+        self.request_once(method, path, body, uuid::Uuid::now_v7()).await
+    }
+
+    /// The same under a key: what has the same key is done once.
+    pub async fn request_once(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+        key: uuid::Uuid,
+    ) -> Result<(StatusCode, Value)> {
         let mut request = self
             .http
             .request(method, format!("{}{path}", self.base))
             .header("cookie", &self.cookie)
             .header("origin", &self.base)
-            .header("idempotency-key", uuid::Uuid::now_v7().to_string());
+            .header("idempotency-key", key.to_string());
         if let Some(body) = body {
             request = request.json(&body);
         }

@@ -5,10 +5,13 @@ use gatehouse_vision::Vision;
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 /// Bookmarks waiting. One that finds no room stays pending in the store and is taken up at the next start.
 const QUEUE: usize = 1024;
+
+/// Clips being kept at the same time; the others wait in the queue.
+const AT_ONCE: usize = 256;
 
 /// After the clip's end, the recorder may need this long to flush its last part.
 const FLUSH: SignedDuration = SignedDuration::from_secs(2);
@@ -41,8 +44,15 @@ impl Waiting {
     /// Serves bookmarks, each on its own: what was recorded before the alarm is pinned at once.
     pub async fn serve(mut self, system: System, vision: Vision) {
         let system = Arc::new(system);
+        let places = Arc::new(Semaphore::new(AT_ONCE));
         while let Some(bookmark) = self.0.recv().await {
-            tokio::spawn(keep(system.clone(), vision.clone(), bookmark));
+            // The semaphore is never closed.
+            let Ok(place) = places.clone().acquire_owned().await else { return };
+            let keeping = keep(system.clone(), vision.clone(), bookmark);
+            tokio::spawn(async move {
+                keeping.await;
+                drop(place);
+            });
         }
     }
 }

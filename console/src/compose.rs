@@ -1,12 +1,13 @@
 //! The only place that knows every crate: configuration → store → actors → adapters → vision → HTTP.
 
+use crate::api::metrics::Access;
 use crate::app::{App, Parts};
 use crate::clips;
 use crate::config::{BrokerUser, Config};
 use crate::demo::Demo;
 use crate::provision::{self, Cluster, ClusterOptions, InstanceLock, Progress, Provided, Provision};
 use crate::secrets::{self, Secrets};
-use crate::{auth, routes, site};
+use crate::{auth, backup, metrics, routes, site, webhooks};
 use anyhow::{Context, bail};
 use axum_server::accept::NoDelayAcceptor;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
@@ -16,6 +17,7 @@ use gatehouse_adapters::mqtt::users::User;
 use gatehouse_adapters::mqtt::{self, MqttConfig};
 use gatehouse_core::disk::Room;
 use gatehouse_core::id::DeviceId;
+use gatehouse_core::outbox::Origin;
 use gatehouse_core::site::{DeviceDef, Site};
 use gatehouse_vision::pipeline::pool::{Loader, Readers};
 use gatehouse_vision::recognizer::Recognizer;
@@ -27,11 +29,14 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 /// Commands waiting for the broker's client; a command that finds no room fails and says so.
 const DOWNLINKS: usize = 1024;
+
+/// Observations that wait for their commit; beyond it a new one is left out and counted.
+const OBSERVATIONS: usize = 1024;
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -66,10 +71,13 @@ pub struct Running {
 
 /// Brings everything up, in order.
 pub async fn start(options: Options, progress: &mut (dyn Progress + Send)) -> anyhow::Result<Running> {
+    // For HTTP clients of this process; the provider that the command line chose stays.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let Options { data, mut config, demo, auto } = options;
     let provision = Provision::new(&data);
     let provided = tokio::task::block_in_place(|| provision.ensure_all(progress))?;
     let lock = InstanceLock::acquire(&data)?;
+    backup::refuse_half_restored(&data)?;
     let secrets = Secrets::open(&data)?;
 
     if demo {
@@ -113,6 +121,7 @@ pub async fn start(options: Options, progress: &mut (dyn Progress + Send)) -> an
     {
         system_config.chaos_kills_per_s = gatehouse_actors::chaos::rate_from_env();
     }
+    system_config.outbox = webhooks::open(&config.webhooks, origin(&config, &definition, address))?;
     let system = System::start(system_config).await.context("starting the actors")?;
 
     let (broker, mqtt_config) = open_broker(&config, &definition, &secrets).await?;
@@ -140,6 +149,11 @@ pub async fn start(options: Options, progress: &mut (dyn Progress + Send)) -> an
         let scheme = if tls.is_some() { "https" } else { "http" };
         demo.announce(&secrets, &format!("{scheme}://{address}"))?;
     }
+    let token = match &config.metrics.token_file {
+        Some(file) => secrets::password_file(file)?,
+        None => secrets.password("metrics-token")?,
+    };
+    let keeper = backup::Keeper::new(&data, &config, system.now());
     let app = App::new(Parts {
         system,
         pool,
@@ -150,12 +164,17 @@ pub async fn start(options: Options, progress: &mut (dyn Progress + Send)) -> an
         listen: address,
         origins: config.origins.clone(),
         data,
+        backup: keeper,
+        metrics: Access { token, loopback: config.metrics.loopback },
+        memory_mb: config.limits.memory_mb,
     });
     if let Some(recognizer) = recognizer {
         crate::gallery::enrol_demo_face(&app, &recognizer).await?;
         tokio::spawn(crate::gallery::follow(app.system().clone(), vision));
     }
     tokio::spawn(crate::api::health::publish(app.clone()));
+    tokio::spawn(metrics::budget::watch(app.clone()));
+    tokio::spawn(app.backup().clone().run(app.system().clone()));
     let (router, table) = routes::build(app.clone());
     let secure = tls.is_some();
     let server = tokio::spawn(serve(listener, router, tls, stop.clone()));
@@ -243,16 +262,7 @@ fn device_users(devices: &[&DeviceDef], secrets: &Secrets) -> anyhow::Result<Vec
         .into_iter()
         .map(|(name, (password, behind))| match behind.as_slice() {
             [device] if device.key.as_str() == name => Ok(User::device(&device.key, &password)?),
-            several => {
-                let topics = |leaves: &[&str]| -> Vec<String> {
-                    several
-                        .iter()
-                        .flat_map(|device| leaves.iter().map(move |leaf| format!("gh/{}/{leaf}", device.key)))
-                        .collect()
-                };
-                let publish = topics(&["status", "state", "event", "result"]);
-                Ok(User::integrator(&name, &password, publish, topics(&["set"]))?)
-            }
+            several => Ok(User::gateway(&name, &password, several.iter().map(|device| device.key.clone()))?),
         })
         .collect()
 }
@@ -283,9 +293,15 @@ fn open_vision(
     let handle = tokio::runtime::Handle::current();
     let sink = {
         let system = system.clone();
+        let places = Arc::new(Semaphore::new(OBSERVATIONS));
         Arc::new(move |observation| {
             let system = system.clone();
+            let Ok(place) = places.clone().try_acquire_owned() else {
+                system.intake().undecodable("recognition", "too many observations wait for the store: one is left out");
+                return;
+            };
             handle.spawn(async move {
+                let _place = place;
                 if let Err(refused) = system.observe(observation).await {
                     tracing::warn!(%refused, "Observation was not taken");
                 }
@@ -331,6 +347,13 @@ async fn look_when_a_car_waits(system: System, vision: Vision, site: Site) {
             Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
         }
     }
+}
+
+/// What notices say of their origin: the site's name, and the console by its first public name or where it listens.
+fn origin(config: &Config, site: &Site, address: SocketAddr) -> Origin {
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
+    let console = config.origins.first().cloned().unwrap_or_else(|| format!("{scheme}://{address}"));
+    Origin { site: site.name.clone(), console: console.trim_end_matches('/').to_owned() }
 }
 
 /// Makes the first administrator when there is no account at all; gives the password, which is stored nowhere.

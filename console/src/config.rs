@@ -2,6 +2,10 @@
 //!
 //! The site's facts (doors, cameras, people) are in the file that `site` names. Secrets are given by file, never inline.
 
+use crate::backup::files::Video;
+use gatehouse_adapters::webhook::WebhookConfig;
+use gatehouse_core::alarm::{AlarmKind, Priority};
+use gatehouse_core::outbox::kind_words;
 use serde::Deserialize;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -24,10 +28,21 @@ pub struct Config {
     pub recording: Recording,
     /// Recognition.
     pub recognition: Recognition,
+    /// Backups.
+    pub backup: Backup,
+    /// Figures for Prometheus.
+    pub metrics: Metrics,
+    /// Budgets.
+    pub limits: Limits,
+    /// Systems outside that are told of alarms.
+    pub webhooks: Vec<Webhook>,
     /// TLS of the console.
     pub tls: Option<Tls>,
     /// Names by which browsers may reach the console besides the listening address, e.g. `https://gate.example`.
     pub origins: Vec<String>,
+    /// The file it was read from.
+    #[serde(skip)]
+    pub file: Option<PathBuf>,
 }
 
 /// Store: the private PostgreSQL unless a URL is given.
@@ -86,6 +101,77 @@ pub struct Recognition {
     pub enabled: bool,
 }
 
+/// Backups.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Backup {
+    /// Where they lie, better on another disk [default: `backups` in the data directory].
+    pub dir: Option<PathBuf>,
+    /// One is taken so often by itself; 0: only when asked.
+    pub every_hours: u32,
+    /// So many are kept, the oldest go.
+    pub keep: u32,
+    /// Whether the secrets go along: without them face templates cannot be read.
+    pub secrets: bool,
+    /// Whether all recordings go along, and not only what alarms protect.
+    pub video: bool,
+}
+
+/// Figures for Prometheus at `/metrics`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Metrics {
+    /// File with the token that a scraper shows [default: `secrets/metrics-token` in the data directory].
+    pub token_file: Option<PathBuf>,
+    /// Whether a scraper on this machine needs no token. Not behind a proxy: through it everybody comes from this machine.
+    pub loopback: bool,
+}
+
+/// Budgets of the process.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Memory the program is meant to need at most, MB: above four fifths of it an alarm is raised.
+    pub memory_mb: u32,
+}
+
+impl Backup {
+    /// How much video goes along.
+    pub fn video(&self) -> Video {
+        if self.video { Video::All } else { Video::Protected }
+    }
+
+    /// The shelf of a data directory.
+    pub fn shelf(&self, data: &Path) -> PathBuf {
+        self.dir.clone().unwrap_or_else(|| data.join("backups"))
+    }
+}
+
+/// A system outside that is told of alarms.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Webhook {
+    /// Its name here: lower-case words of a-z, 0-9 and '-'.
+    pub name: String,
+    /// Where notices are posted to.
+    pub url: String,
+    /// File with the secret that notices are signed with, `whsec_…`; made with a random one when it does not exist.
+    pub secret_file: PathBuf,
+    /// Alarms of this priority and above: 1 critical to 4 low.
+    #[serde(default = "every_priority")]
+    pub min_priority: u8,
+    /// Only these kinds of alarm; empty for all.
+    #[serde(default)]
+    pub kinds: Vec<String>,
+    /// Whether it may be at a loopback, private or link-local address.
+    #[serde(default)]
+    pub allow_private: bool,
+}
+
+fn every_priority() -> u8 {
+    4
+}
+
 /// TLS of the console, in PEM files.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -106,8 +192,13 @@ impl Default for Config {
             broker: Broker::default(),
             recording: Recording::default(),
             recognition: Recognition::default(),
+            backup: Backup::default(),
+            metrics: Metrics::default(),
+            limits: Limits::default(),
+            webhooks: Vec::new(),
             tls: None,
             origins: Vec::new(),
+            file: None,
         }
     }
 }
@@ -133,6 +224,18 @@ impl Default for Broker {
 impl Default for Recording {
     fn default() -> Self {
         Self { days: 7, max_gb: 20 }
+    }
+}
+
+impl Default for Backup {
+    fn default() -> Self {
+        Self { dir: None, every_hours: 0, keep: 7, secrets: true, video: false }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { memory_mb: 2048 }
     }
 }
 
@@ -183,14 +286,18 @@ impl Config {
         let mut resolve = |p: &mut PathBuf| *p = base.join(&*p);
         config.site.iter_mut().for_each(&mut resolve);
         config.data.iter_mut().for_each(&mut resolve);
+        config.backup.dir.iter_mut().for_each(&mut resolve);
+        config.metrics.token_file.iter_mut().for_each(&mut resolve);
         config.database.url_file.iter_mut().for_each(&mut resolve);
         config.broker.password_file.iter_mut().for_each(&mut resolve);
         config.broker.users.iter_mut().for_each(|user| resolve(&mut user.password_file));
+        config.webhooks.iter_mut().for_each(|webhook| resolve(&mut webhook.secret_file));
         if let Some(tls) = &mut config.tls {
             resolve(&mut tls.cert);
             resolve(&mut tls.key);
         }
         config.check(path)?;
+        config.file = Some(path.to_owned());
         Ok(config)
     }
 
@@ -209,13 +316,46 @@ impl Config {
         if self.recording.days == 0 || self.recording.max_gb == 0 {
             return Err(wrong("recording", "days and max_gb must be at least 1"));
         }
+        if self.backup.keep == 0 {
+            return Err(wrong("backup.keep", "must be at least 1: the newest backup stays"));
+        }
+        if self.limits.memory_mb < 256 {
+            return Err(wrong("limits.memory_mb", "must be at least 256: the program needs that much by itself"));
+        }
         if let Some(user) = self.broker.users.iter().find(|user| user.topics.is_empty()) {
             return Err(wrong(
                 "broker.users.topics",
                 &format!("user {:?} may use no topic: list its topic filters", user.name),
             ));
         }
+        for (nth, webhook) in self.webhooks.iter().enumerate() {
+            if self.webhooks.iter().take(nth).any(|other| other.name == webhook.name) {
+                return Err(wrong(
+                    "webhooks.name",
+                    &format!("{:?} is there twice: give one another name", webhook.name),
+                ));
+            }
+            webhook
+                .check()
+                .map_err(|(field, problem)| wrong(field, &format!("target {:?}: {problem}", webhook.name)))?;
+        }
         Ok(())
+    }
+}
+
+impl Webhook {
+    /// The field that does not fit, and what to do about it.
+    fn check(&self) -> Result<(), (&'static str, String)> {
+        let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if self.name.is_empty() || self.name.len() > 40 || !self.name.chars().all(word) {
+            return Err(("webhooks.name", "a name is 1 to 40 of a-z, 0-9 and '-', e.g. property-system".to_owned()));
+        }
+        WebhookConfig::url(&self.url).map_err(|error| ("webhooks.url", error.to_string()))?;
+        Priority::try_from(self.min_priority).map_err(|error| ("webhooks.min_priority", error.to_string()))?;
+        match self.kinds.iter().find(|kind| AlarmKind::parse(kind).is_none()) {
+            Some(kind) => Err(("webhooks.kinds", format!("{kind:?} is no kind of alarm; there are {}", kind_words()))),
+            None => Ok(()),
+        }
     }
 }
 
@@ -250,8 +390,34 @@ mod tests {
     }
 
     #[test]
+    fn a_webhook_that_does_not_fit_is_named_with_its_field_and_the_remedy() {
+        let check = |more: &str, field: &str, remedy: &str| {
+            let text = format!("site = \"site.toml\"\n[[webhooks]]\nname = \"a\"\nsecret_file = \"s\"\n{more}");
+            let error = read(&text).unwrap_err();
+            assert!(error.contains(field) && error.contains(remedy), "{error}");
+        };
+        check("url = \"ftp://x\"", "webhooks.url", "https://");
+        check("url = \"https://u:hunter2@x\"", "webhooks.url", "must not hold a user or password");
+        check("url = \"https://x\"\nmin_priority = 5", "webhooks.min_priority", "1 critical");
+        check("url = \"https://x\"\nkinds = [\"fier\"]", "webhooks.kinds", "fire, ");
+        check("url = \"https://x\"\nurll = \"y\"", "urll", "line");
+        let twice = "[[webhooks]]\nname = \"a\"\nsecret_file = \"s\"\nurl = \"https://x\"";
+        check(&format!("url = \"https://x\"\n{twice}"), "webhooks.name", "another name");
+        let config = read(&format!("site = \"site.toml\"\n{twice}")).unwrap();
+        assert!(config.webhooks[0].secret_file.is_absolute() && config.webhooks[0].min_priority == 4);
+    }
+
+    #[test]
     fn relative_paths_start_at_the_file() {
-        let config = read("site = \"sub/site.toml\"\n").unwrap();
-        assert!(config.site.unwrap().is_absolute());
+        let config = read("site = \"sub/site.toml\"\n[backup]\ndir = \"../disk2\"\n").unwrap();
+        assert!(config.site.unwrap().is_absolute() && config.backup.dir.unwrap().is_absolute());
+    }
+
+    #[test]
+    fn budgets_and_backups_that_cannot_work_are_refused_by_name() {
+        let error = read("site = \"site.toml\"\n[backup]\nkeep = 0\n").unwrap_err();
+        assert!(error.contains("backup.keep"), "{error}");
+        let error = read("site = \"site.toml\"\n[limits]\nmemory_mb = 100\n").unwrap_err();
+        assert!(error.contains("limits.memory_mb"), "{error}");
     }
 }

@@ -101,6 +101,11 @@ impl ApiError {
         .remedy("try again; if it stays, give the reference to whoever reads the log")
     }
 
+    /// What is sent, for answers that carry it within another.
+    pub fn into_body(self) -> ErrorBody {
+        self.body
+    }
+
     /// The stable word.
     pub fn code(&self) -> &str {
         &self.body.code

@@ -1,7 +1,7 @@
 //! Publishes what the actors committed on the live feed's topics.
 
 use crate::rbac::Permission;
-use crate::ws::topic::{Healing, Topic};
+use crate::ws::topic::{Healing, Topic, TopicFigures};
 use gatehouse_actors::{Change, System};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -80,6 +80,11 @@ impl Feed {
     /// Every topic by name.
     pub fn topics(&self) -> Arc<BTreeMap<&'static str, Arc<Topic>>> {
         self.topics.clone()
+    }
+
+    /// How the topics do.
+    pub fn figures(&self) -> Vec<TopicFigures> {
+        self.topics.values().map(|topic| topic.figures()).collect()
     }
 
     /// The run of the program that sequence numbers count in.

@@ -44,12 +44,21 @@ pub enum Permission {
     /// Move work orders.
     #[serde(rename = "work_order.write")]
     WorkOrderWrite,
+    /// See the rules that operators wrote.
+    #[serde(rename = "rule.read")]
+    RuleRead,
+    /// Write rules and switch them on and off.
+    #[serde(rename = "rule.write")]
+    RuleWrite,
     /// See the system's health.
     #[serde(rename = "health.read")]
     HealthRead,
-    /// Start a stopped part of the program again.
+    /// Operate the program: start its stopped parts again, switch targets of notices, send again.
     #[serde(rename = "system.operate")]
     SystemOperate,
+    /// Take backups.
+    #[serde(rename = "backup.run")]
+    BackupRun,
     /// Play the demo's stories.
     #[serde(rename = "demo.play")]
     DemoPlay,
@@ -63,7 +72,7 @@ pub enum Permission {
 
 impl Permission {
     /// Every permission a role can hold.
-    pub const ALL: [Permission; 16] = [
+    pub const ALL: [Permission; 19] = [
         Permission::DeviceRead,
         Permission::DeviceCommand,
         Permission::VideoRead,
@@ -75,8 +84,11 @@ impl Permission {
         Permission::PeopleWrite,
         Permission::WorkOrderRead,
         Permission::WorkOrderWrite,
+        Permission::RuleRead,
+        Permission::RuleWrite,
         Permission::HealthRead,
         Permission::SystemOperate,
+        Permission::BackupRun,
         Permission::DemoPlay,
         Permission::UserManage,
         Permission::AuditRead,
@@ -98,8 +110,11 @@ impl Permission {
             Permission::PeopleWrite => "people.write",
             Permission::WorkOrderRead => "work_order.read",
             Permission::WorkOrderWrite => "work_order.write",
+            Permission::RuleRead => "rule.read",
+            Permission::RuleWrite => "rule.write",
             Permission::HealthRead => "health.read",
             Permission::SystemOperate => "system.operate",
+            Permission::BackupRun => "backup.run",
             Permission::DemoPlay => "demo.play",
             Permission::UserManage => "user.manage",
             Permission::AuditRead => "audit.read",
@@ -157,10 +172,12 @@ impl Role {
             P::PeopleRead => matches!(self, Role::Admin | Role::Operator | Role::Manager),
             P::PeopleWrite => matches!(self, Role::Admin | Role::Manager),
             P::WorkOrderWrite => matches!(self, Role::Admin | Role::Operator | Role::Engineer | Role::Manager),
+            P::RuleRead => matches!(self, Role::Admin | Role::Operator | Role::Engineer | Role::Manager),
+            P::RuleWrite => matches!(self, Role::Admin | Role::Engineer),
             P::HealthRead => matches!(self, Role::Admin | Role::Operator | Role::Engineer),
             P::SystemOperate => matches!(self, Role::Admin | Role::Engineer),
             P::DemoPlay => matches!(self, Role::Admin | Role::Operator),
-            P::UserManage | P::AuditRead => matches!(self, Role::Admin),
+            P::UserManage | P::AuditRead | P::BackupRun => matches!(self, Role::Admin),
         }
     }
 

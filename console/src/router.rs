@@ -32,12 +32,13 @@ pub struct Routes {
     app: Arc<App>,
     router: Router<Arc<App>>,
     table: Vec<Route>,
+    pass: Option<fn(&App, &Request) -> bool>,
 }
 
 impl Routes {
     /// No routes yet.
     pub fn new(app: Arc<App>) -> Self {
-        Self { app, router: Router::new(), table: Vec::new() }
+        Self { app, router: Router::new(), table: Vec::new(), pass: None }
     }
 
     /// Adds a route that only callers with `permission` reach.
@@ -47,6 +48,25 @@ impl Routes {
         T: 'static,
     {
         self.add_limited(method, path, permission, handler, DefaultBodyLimit::max(BODY_LIMIT))
+    }
+
+    /// Adds a route that, besides callers with `permission`, requests reach which `pass` lets through.
+    pub fn add_with_pass<H, T>(
+        mut self,
+        method: Method,
+        path: &'static str,
+        permission: Permission,
+        pass: fn(&App, &Request) -> bool,
+        handler: H,
+    ) -> Self
+    where
+        H: Handler<T, Arc<App>>,
+        T: 'static,
+    {
+        self.pass = Some(pass);
+        let mut routes = self.add(method, path, permission, handler);
+        routes.pass = None;
+        routes
     }
 
     /// Adds a route whose body may be larger than the usual.
@@ -63,7 +83,7 @@ impl Routes {
         T: 'static,
     {
         let filter = MethodFilter::try_from(method.clone()).expect("the table uses ordinary methods");
-        let guard = Guard { app: self.app.clone(), permission, path };
+        let guard = Guard { app: self.app.clone(), permission, path, pass: self.pass };
         let route = on(filter, handler).layer(limit).layer(middleware::from_fn_with_state(guard, check));
         self.router = self.router.route(path, route);
         self.table.push(Route { method, path, permission });
@@ -93,6 +113,8 @@ struct Guard {
     app: Arc<App>,
     permission: Permission,
     path: &'static str,
+    /// Lets requests through that need no session.
+    pass: Option<fn(&App, &Request) -> bool>,
 }
 
 /// Lets a request through when its session may, its origin is ours, and (for a change) writes the audit row.
@@ -104,7 +126,7 @@ async fn check(State(guard): State<Guard>, mut request: Request, next: Next) -> 
             .remedy("open the console at its own address, or add this one to `origins` in the configuration")
             .into_response();
     }
-    if guard.permission == Permission::Public {
+    if guard.permission == Permission::Public || guard.pass.is_some_and(|pass| pass(&guard.app, &request)) {
         return next.run(request).await;
     }
     let signed_in = match auth::signed_in(&guard.app, request.headers()).await {
@@ -118,7 +140,8 @@ async fn check(State(guard): State<Guard>, mut request: Request, next: Next) -> 
     let (method, target) = (request.method().clone(), request.uri().path().to_owned());
     request.extensions_mut().insert(signed_in.clone());
     let response = next.run(request).await;
-    if changes {
+    // Checking and trying a rule are POSTs because of their body; they change nothing and leave no row.
+    if changes && guard.permission != Permission::RuleRead {
         record(&guard, &signed_in, &method, &target, response.status()).await;
     }
     response

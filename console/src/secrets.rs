@@ -63,12 +63,17 @@ impl Secrets {
 
 /// Reads a password file; makes it with 32 random bytes when there is none.
 pub fn password_file(path: &Path) -> Result<String, SecretError> {
+    file_or(path, || URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>()))
+}
+
+/// Reads a secret's file; makes it when there is none.
+pub fn file_or(path: &Path, make: impl FnOnce() -> String) -> Result<String, SecretError> {
     let io = |error| SecretError::Io { path: path.to_owned(), error };
     match fs::read_to_string(path) {
         Ok(text) if !text.trim().is_empty() => Ok(text.trim().to_owned()),
         Ok(_) => Err(SecretError::Damaged { path: path.to_owned() }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let text = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
+            let text = make();
             let dir = path.parent().unwrap_or(Path::new("."));
             // Whole or not at all: a key cut short by a crash would lock its data away for ever.
             let mut file = tempfile::Builder::new().prefix(".secret").tempfile_in(dir).map_err(io)?;

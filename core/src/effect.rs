@@ -6,6 +6,7 @@ use crate::command::Command;
 use crate::device::link::Downlink;
 use crate::event::Body;
 use crate::id::{CredentialId, DeviceId};
+use crate::outbox::Outgoing;
 use crate::passage::Passage;
 use crate::workorder::WorkOrder;
 use jiff::Timestamp;
@@ -53,4 +54,6 @@ pub enum Record {
     WorkOrder(WorkOrder),
     /// A card or plate whose end was told.
     Expired(CredentialId, Timestamp),
+    /// What leaves the system.
+    Outbox(Box<Outgoing>),
 }

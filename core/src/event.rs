@@ -10,7 +10,7 @@ use crate::device::link::{DeviceKind, Outcome, PresenceCause, Verb};
 use crate::device::shadow::Presence;
 use crate::device::telemetry::{PointName, Value};
 use crate::id::{
-    AlarmId, CommandId, CredentialId, DeviceId, EventId, PassageId, PersonId, PictureId, PlaceId, WorkOrderId,
+    AlarmId, CommandId, CredentialId, DeviceId, EventId, PassageId, PersonId, PictureId, PlaceId, RuleId, WorkOrderId,
 };
 use crate::passage::Decision;
 use crate::recognition::Seen;
@@ -54,6 +54,8 @@ pub enum Audience {
     LifeSafety,
     /// The other rules.
     Rule,
+    /// The rules that operators write, with a mailbox of their own.
+    Operator,
     /// The alarm book.
     Alarm,
     /// Work orders.
@@ -90,7 +92,23 @@ impl Audience {
                 "command.state",
                 "people.changed",
                 "actor.quarantined",
+                "target.moved",
                 "system.clock_jumped",
+            ],
+            Audience::Operator => &[
+                "access.denied",
+                "access.granted",
+                "device.state",
+                "device.presence",
+                "device.tamper",
+                "device.limit",
+                "device.happening",
+                "device.announced",
+                "plate.read",
+                "face.seen",
+                "fire.point",
+                "command.state",
+                "passage.moved",
             ],
             Audience::Alarm => &["ask.raise", "ask.clear", "work_order.moved"],
             Audience::WorkOrder => &["alarm.moved"],
@@ -444,6 +462,50 @@ pub enum Body {
         /// Forward, or back when negative, milliseconds.
         step_ms: i64,
     },
+    /// A rule that operators wrote came on or went off.
+    #[serde(rename = "rule.fired")]
+    RuleFired {
+        /// Which.
+        rule: RuleId,
+        /// Its name.
+        name: String,
+        /// Whether it came on.
+        active: bool,
+        /// The moment it did, which is before this event's when nobody could look.
+        since: Timestamp,
+        /// The number it looked at.
+        value: Option<f64>,
+    },
+    /// A rule that operators wrote was stopped: it cost too much, raised too often, or names what is gone.
+    #[serde(rename = "rule.stopped")]
+    RuleStopped {
+        /// Which.
+        rule: RuleId,
+        /// Its name.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+    /// Someone changed a rule.
+    #[serde(rename = "rule.changed")]
+    RuleChanged {
+        /// Which.
+        rule: RuleId,
+        /// Its name.
+        name: String,
+        /// `created`, `changed`, `enabled`, `disabled`, `deleted`, `restored`.
+        what: String,
+    },
+    /// A target of notices changed how it does.
+    #[serde(rename = "target.moved")]
+    TargetMoved {
+        /// Its name.
+        target: String,
+        /// `failing`, `working`, `gone`, `enabled`, `disabled`, `removed`.
+        what: String,
+        /// Why, when it does not work.
+        reason: String,
+    },
     /// The program started or stopped.
     #[serde(rename = "system.moved")]
     SystemMoved {
@@ -466,29 +528,31 @@ impl Body {
             | Body::AskGrant { .. }
             | Body::AskGateway { .. } => &[Audience::Device],
             Body::AskRaise { .. } | Body::AskClear { .. } => &[Audience::Alarm],
-            Body::FirePoint { .. } => &[Audience::LifeSafety, Audience::Rule],
+            Body::FirePoint { .. } => &[Audience::LifeSafety, Audience::Rule, Audience::Operator],
             Body::StateChanged { .. }
             | Body::PresenceChanged { .. }
             | Body::Tamper { .. }
             | Body::Limit { .. }
             | Body::Happened { .. }
-            | Body::ClockSkew { .. }
             | Body::Denied { .. }
             | Body::Plate { .. }
             | Body::Face { .. }
-            | Body::CommandMoved { .. }
+            | Body::CommandMoved { .. } => &[Audience::Rule, Audience::Operator],
+            Body::ClockSkew { .. }
             | Body::PeopleChanged { .. }
             | Body::ActorQuarantined { .. }
+            | Body::TargetMoved { .. }
             | Body::ClockJumped { .. } => &[Audience::Rule],
+            Body::Granted { .. } | Body::Announced { .. } | Body::PassageMoved { .. } => &[Audience::Operator],
             Body::AlarmMoved { .. } => &[Audience::WorkOrder],
             Body::WorkOrderMoved { .. } => &[Audience::Alarm],
-            Body::Granted { .. }
-            | Body::Announced { .. }
-            | Body::FireRelease { .. }
+            Body::FireRelease { .. }
             | Body::Flood { .. }
-            | Body::PassageMoved { .. }
             | Body::WorkOrderOverdue { .. }
             | Body::CredentialExpired { .. }
+            | Body::RuleFired { .. }
+            | Body::RuleStopped { .. }
+            | Body::RuleChanged { .. }
             | Body::ActorRestarted { .. }
             | Body::SystemMoved { .. } => &[],
         }

@@ -80,8 +80,12 @@ ids! {
     WorkOrderId,
     /// One presentation of a credential.
     AccessId,
+    /// One notice for one target, however often it is sent.
+    DeliveryId,
     /// An operator's account.
     UserId,
+    /// A rule that operators wrote.
+    RuleId,
 }
 
 /// The stable name of a device in configuration and on topics: lower-case words of `a-z 0-9 -`, joined by dots.

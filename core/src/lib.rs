@@ -12,6 +12,7 @@ pub mod effect;
 pub mod event;
 pub mod id;
 pub mod machine;
+pub mod outbox;
 pub mod passage;
 pub mod people;
 pub mod place;

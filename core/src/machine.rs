@@ -60,6 +60,12 @@ pub trait Machine: Send + 'static {
     /// What to store so that it can be restored.
     fn snapshot(&self) -> serde_json::Value;
 
+    /// Whether what it would store differs from what was stored last, where no effect says so: a state that changed must be
+    /// stored though nothing follows yet (a delay began), one that did not need not. None: the shell decides.
+    fn moved(&mut self) -> Option<bool> {
+        None
+    }
+
     /// What others may see of it, when that changed since the last look.
     fn view(&mut self) -> Option<Self::View> {
         None

@@ -9,7 +9,11 @@ const PASSWORD: &str = "a password for tests";
 
 fn concrete(path: &str) -> String {
     let nil = "00000000-0000-0000-0000-000000000000";
-    path.replace("{id}", nil).replace("{step}", "1").replace("{file}", "x.jpg").replace("{*path}", "sign-in")
+    path.replace("{id}", nil)
+        .replace("{step}", "1")
+        .replace("{name}", "nowhere")
+        .replace("{file}", "x.jpg")
+        .replace("{*path}", "sign-in")
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,8 +4,10 @@
 
 mod alarm;
 mod authz;
+mod backup;
 mod chaos;
 mod command;
+mod crash;
 mod demo;
 mod disk;
 mod door;
@@ -14,9 +16,12 @@ mod fire;
 mod garbage;
 mod gate;
 mod kill;
+mod metrics;
 mod openapi;
+mod outbox;
 mod presence;
 mod restart;
+mod rule;
 mod sensor;
 mod spill;
 mod tidy;

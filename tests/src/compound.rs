@@ -3,7 +3,8 @@
 use gatehouse_actors::testkit::HandClock;
 use gatehouse_actors::views::AlarmView;
 use gatehouse_actors::{
-    Bookmark, Change, Clock, CommandRequest, FreeSpace, Policy, SpillConfig, System, SystemConfig, VideoLink,
+    Bookmark, Change, Clock, CommandRequest, FreeSpace, OutboxConfig, Policy, SpillConfig, System, SystemConfig,
+    VideoLink,
 };
 use gatehouse_core::alarm::AlarmKind;
 use gatehouse_core::device::link::{Downlink, Outcome, PresenceCause, Refused, Uplink, Verb};
@@ -68,13 +69,22 @@ pub struct Ground {
     pub free: Option<FreeSpace>,
     /// Commands that the link takes before someone reads them.
     pub room: usize,
+    /// Systems outside that are told of its alarms.
+    pub outbox: OutboxConfig,
     /// What else is set.
     pub change: Option<Tweak>,
 }
 
 impl Default for Ground {
     fn default() -> Self {
-        Self { policy: Policy::default(), spill: None, free: None, room: 10_000, change: None }
+        Self {
+            policy: Policy::default(),
+            spill: None,
+            free: None,
+            room: 10_000,
+            outbox: OutboxConfig::default(),
+            change: None,
+        }
     }
 }
 
@@ -138,6 +148,11 @@ impl Compound {
         Self::start_on(crate::database::fresh().await, Ground { policy, ..Ground::default() }).await
     }
 
+    /// The compound with systems outside that are told of its alarms.
+    pub async fn start_telling(outbox: OutboxConfig) -> Self {
+        Self::start_on(crate::database::fresh().await, Ground { outbox, ..Ground::default() }).await
+    }
+
     /// The compound on a database and a ground of its own.
     pub async fn start_on(pool: PgPool, ground: Ground) -> Self {
         let (clock, hand) = Clock::hand_wound("2026-05-04T01:00:00Z".parse().expect("a timestamp"));
@@ -157,6 +172,13 @@ impl Compound {
     pub async fn restart(&mut self) {
         (self.system, self.downlinks) = run(&self.pool, &self.clock, &self.ground, &self.recorder).await;
         self.changes = self.system.changes();
+    }
+
+    /// Stops in order and starts again on the same database, with other systems to tell.
+    pub async fn restart_telling(&mut self, outbox: OutboxConfig) {
+        self.system.stop().await;
+        self.ground.outbox = outbox;
+        self.restart().await;
     }
 
     /// Moves time on.
@@ -354,6 +376,7 @@ async fn run(
         restarts: ground.policy,
         spill: ground.spill.clone(),
         free: ground.free.clone(),
+        outbox: ground.outbox.clone(),
         ..SystemConfig::new(pool.clone(), downlinks)
     };
     if let Some(change) = &ground.change {

@@ -6,3 +6,4 @@
 pub mod compound;
 pub mod database;
 pub mod product;
+pub mod receiver;

@@ -2,6 +2,7 @@
 
 use super::{AccessQuery, AccessRow};
 use crate::error::{Doing, StoreError};
+use crate::store::column;
 use gatehouse_core::access::{AccessRecord, Credential, Holder, Snapshot};
 use gatehouse_core::id::{CredentialId, PersonId};
 use jiff::Timestamp;
@@ -9,23 +10,24 @@ use jiff_sqlx::ToSqlx;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-/// Appends a record.
-pub(crate) async fn append(conn: &mut PgConnection, record: &AccessRecord) -> Result<(), sqlx::Error> {
+/// Appends records; one that is there already stays as it is.
+pub(crate) async fn append(conn: &mut PgConnection, rows: &[&AccessRecord]) -> Result<(), sqlx::Error> {
     sqlx::query(
         "insert into access_record (id, at, device, person, person_name, via, granted, reason, picture, latency_ms)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+         select * from unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::uuid[], $5::text[], $6::text[],
+                              $7::boolean[], $8::text[], $9::uuid[], $10::integer[])
          on conflict (id) do nothing",
     )
-    .bind(record.id.0)
-    .bind(record.at.to_sqlx())
-    .bind(record.device.0)
-    .bind(record.person.map(|id| id.0))
-    .bind(&record.person_name)
-    .bind(record.via.word())
-    .bind(record.granted)
-    .bind(&record.reason)
-    .bind(record.picture.map(|id| id.0))
-    .bind(record.latency_ms.map(|ms| i32::try_from(ms).unwrap_or(i32::MAX)))
+    .bind(column(rows, |row| row.id.0))
+    .bind(column(rows, |row| row.at.to_sqlx()))
+    .bind(column(rows, |row| row.device.0))
+    .bind(column(rows, |row| row.person.map(|id| id.0)))
+    .bind(column(rows, |row| row.person_name.as_str()))
+    .bind(column(rows, |row| row.via.word()))
+    .bind(column(rows, |row| row.granted))
+    .bind(column(rows, |row| row.reason.as_str()))
+    .bind(column(rows, |row| row.picture.map(|id| id.0)))
+    .bind(column(rows, |row| row.latency_ms.map(|ms| i32::try_from(ms).unwrap_or(i32::MAX))))
     .execute(conn)
     .await?;
     Ok(())

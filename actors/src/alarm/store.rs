@@ -2,6 +2,7 @@
 
 use super::{AlarmQuery, AlarmView, NoteView};
 use crate::error::{Doing, StoreError};
+use crate::store::{column, newest};
 use gatehouse_core::alarm::{Alarm, AlarmKind, Facts, Key, Note, Priority};
 use gatehouse_core::event::Params;
 use gatehouse_core::id::{AlarmId, DeviceId, EventId, PlaceId, WorkOrderId};
@@ -10,15 +11,27 @@ use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-/// Stores the newest version of an alarm.
-pub(crate) async fn put(conn: &mut PgConnection, alarm: &Alarm) -> Result<(), sqlx::Error> {
-    let facts = &alarm.facts;
+/// Stores the newest version of alarms; of several versions of one alarm the last counts.
+pub(crate) async fn put(conn: &mut PgConnection, alarms: &[&Alarm]) -> Result<(), sqlx::Error> {
+    let mut rows = newest(alarms, |alarm| alarm.id);
+    // A key has one open alarm: what made room for the next goes first.
+    rows.sort_by_key(|alarm| alarm.closed_at.is_none());
+    let rows = rows.as_slice();
     sqlx::query(
         "insert into alarm (id, key, kind, zone, priority, device, place, title, raised_at, observed_at, active, acked,
                             latched, shelved_until, shelve_reason, suppressed, in_service, acked_by, acked_at, cleared_at,
                             closed_at, occurrences, cameras, work_order, source, cause)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
-                 $24, $25, $26)
+         select id, key, kind, zone, priority, device, place, title, raised_at, observed_at, active, acked, latched,
+                shelved_until, shelve_reason, suppressed, in_service, acked_by, acked_at, cleared_at, closed_at, occurrences,
+                cameras::uuid[], work_order, source, cause
+         from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::smallint[], $6::uuid[], $7::uuid[], $8::jsonb[],
+                     $9::timestamptz[], $10::timestamptz[], $11::boolean[], $12::boolean[], $13::boolean[],
+                     $14::timestamptz[], $15::text[], $16::boolean[], $17::boolean[], $18::text[], $19::timestamptz[],
+                     $20::timestamptz[], $21::timestamptz[], $22::integer[], $23::text[], $24::uuid[], $25::text[],
+                     $26::uuid[])
+           as row (id, key, kind, zone, priority, device, place, title, raised_at, observed_at, active, acked, latched,
+                   shelved_until, shelve_reason, suppressed, in_service, acked_by, acked_at, cleared_at, closed_at,
+                   occurrences, cameras, work_order, source, cause)
          on conflict (id) do update
          set priority = excluded.priority, title = excluded.title, active = excluded.active, acked = excluded.acked,
              latched = excluded.latched, shelved_until = excluded.shelved_until, shelve_reason = excluded.shelve_reason,
@@ -26,47 +39,56 @@ pub(crate) async fn put(conn: &mut PgConnection, alarm: &Alarm) -> Result<(), sq
              acked_at = excluded.acked_at, cleared_at = excluded.cleared_at, closed_at = excluded.closed_at,
              occurrences = excluded.occurrences, work_order = excluded.work_order",
     )
-    .bind(alarm.id.0)
-    .bind(alarm.key.to_string())
-    .bind(alarm.key.kind.word())
-    .bind(&alarm.key.zone)
-    .bind(i16::from(alarm.priority.number()))
-    .bind(alarm.key.device.map(|id| id.0))
-    .bind(alarm.place.map(|id| id.0))
-    .bind(Json(&alarm.title))
-    .bind(alarm.raised_at.to_sqlx())
-    .bind(alarm.observed_at.map(ToSqlx::to_sqlx))
-    .bind(facts.active)
-    .bind(facts.acked)
-    .bind(facts.latched)
-    .bind(facts.shelved_until.map(ToSqlx::to_sqlx))
-    .bind(&alarm.shelve_reason)
-    .bind(facts.suppressed)
-    .bind(facts.in_service)
-    .bind(&alarm.acked_by)
-    .bind(alarm.acked_at.map(ToSqlx::to_sqlx))
-    .bind(alarm.cleared_at.map(ToSqlx::to_sqlx))
-    .bind(alarm.closed_at.map(ToSqlx::to_sqlx))
-    .bind(i32::try_from(alarm.occurrences).unwrap_or(i32::MAX))
-    .bind(alarm.cameras.iter().map(|id| id.0).collect::<Vec<_>>())
-    .bind(alarm.work_order.map(|id| id.0))
-    .bind(&alarm.source)
-    .bind(alarm.cause.0)
+    .bind(column(rows, |row| row.id.0))
+    .bind(column(rows, |row| row.key.to_string()))
+    .bind(column(rows, |row| row.key.kind.word()))
+    .bind(column(rows, |row| row.key.zone.as_str()))
+    .bind(column(rows, |row| i16::from(row.priority.number())))
+    .bind(column(rows, |row| row.key.device.map(|id| id.0)))
+    .bind(column(rows, |row| row.place.map(|id| id.0)))
+    .bind(column(rows, |row| Json(&row.title)))
+    .bind(column(rows, |row| row.raised_at.to_sqlx()))
+    .bind(column(rows, |row| row.observed_at.map(ToSqlx::to_sqlx)))
+    .bind(column(rows, |row| row.facts.active))
+    .bind(column(rows, |row| row.facts.acked))
+    .bind(column(rows, |row| row.facts.latched))
+    .bind(column(rows, |row| row.facts.shelved_until.map(ToSqlx::to_sqlx)))
+    .bind(column(rows, |row| row.shelve_reason.as_str()))
+    .bind(column(rows, |row| row.facts.suppressed))
+    .bind(column(rows, |row| row.facts.in_service))
+    .bind(column(rows, |row| row.acked_by.as_deref()))
+    .bind(column(rows, |row| row.acked_at.map(ToSqlx::to_sqlx)))
+    .bind(column(rows, |row| row.cleared_at.map(ToSqlx::to_sqlx)))
+    .bind(column(rows, |row| row.closed_at.map(ToSqlx::to_sqlx)))
+    .bind(column(rows, |row| i32::try_from(row.occurrences).unwrap_or(i32::MAX)))
+    .bind(column(rows, |row| ids(&row.cameras)))
+    .bind(column(rows, |row| row.work_order.map(|id| id.0)))
+    .bind(column(rows, |row| row.source.as_str()))
+    .bind(column(rows, |row| row.cause.0))
     .execute(conn)
     .await?;
     Ok(())
 }
 
-/// Appends a line to an alarm's timeline.
-pub(crate) async fn note(conn: &mut PgConnection, note: &Note) -> Result<(), sqlx::Error> {
-    sqlx::query("insert into alarm_note (alarm, at, code, by, params) values ($1, $2, $3, $4, $5)")
-        .bind(note.alarm.0)
-        .bind(note.at.to_sqlx())
-        .bind(&note.code)
-        .bind(&note.by)
-        .bind(Json(&note.params))
-        .execute(conn)
-        .await?;
+/// Ids as PostgreSQL writes an array: lists of different lengths are no array of arrays.
+fn ids(devices: &[DeviceId]) -> String {
+    let ids: Vec<_> = devices.iter().map(|id| id.0.to_string()).collect();
+    format!("{{{}}}", ids.join(","))
+}
+
+/// Appends lines to the alarms' timelines.
+pub(crate) async fn note(conn: &mut PgConnection, rows: &[&Note]) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "insert into alarm_note (alarm, at, code, by, params)
+         select * from unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::jsonb[])",
+    )
+    .bind(column(rows, |row| row.alarm.0))
+    .bind(column(rows, |row| row.at.to_sqlx()))
+    .bind(column(rows, |row| row.code.as_str()))
+    .bind(column(rows, |row| row.by.as_str()))
+    .bind(column(rows, |row| Json(&row.params)))
+    .execute(conn)
+    .await?;
     Ok(())
 }
 

@@ -1,9 +1,9 @@
 //! Commands: asked by operators, entered in the ledger before they are answered.
 
-mod outbox;
+mod dispatch;
 pub(crate) mod store;
 
-pub(crate) use outbox::Outbox;
+pub(crate) use dispatch::Dispatch;
 
 use crate::error::Error;
 use crate::root::System;
@@ -103,7 +103,7 @@ impl System {
         if known.state.is_final() {
             return Err(CommandRefused::TooLate(known.state));
         }
-        let withdrawn = self.shared().outbox.withdraw(id);
+        let withdrawn = self.shared().dispatch.withdraw(id);
         let call = TwinCall::Cancel { command: id, withdrawn };
         let cancelled = self.ask_twin(known.device, call, by.to_owned()).await?;
         Ok(cancelled.map_or(known, |command| CommandView::from(&command)))

@@ -2,32 +2,36 @@
 
 use super::CommandView;
 use crate::error::{Doing, StoreError};
+use crate::store::{column, newest};
 use gatehouse_core::command::{Command, CommandState};
 use gatehouse_core::id::{CommandId, DeviceId};
 use jiff_sqlx::ToSqlx;
+use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-/// Stores the newest version of an entry.
-pub(crate) async fn put(conn: &mut PgConnection, command: &Command) -> Result<(), sqlx::Error> {
-    let what = serde_json::to_value(&command.what).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
+/// Stores the newest version of entries; of several versions of one entry the last counts.
+pub(crate) async fn put(conn: &mut PgConnection, commands: &[&Command]) -> Result<(), sqlx::Error> {
+    let rows = newest(commands, |command| command.id);
+    let rows = rows.as_slice();
     sqlx::query(
         "insert into command (id, device, what, verb, state, reason, by, why, at, deadline, changed_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+         select * from unnest($1::uuid[], $2::uuid[], $3::jsonb[], $4::text[], $5::text[], $6::text[], $7::text[],
+                              $8::text[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[])
          on conflict (id) do update
          set state = excluded.state, reason = excluded.reason, changed_at = excluded.changed_at",
     )
-    .bind(command.id.0)
-    .bind(command.device.0)
-    .bind(what)
-    .bind(command.what.word())
-    .bind(command.state.word())
-    .bind(&command.reason)
-    .bind(&command.by)
-    .bind(&command.why)
-    .bind(command.at.to_sqlx())
-    .bind(command.deadline.to_sqlx())
-    .bind(command.changed_at.to_sqlx())
+    .bind(column(rows, |row| row.id.0))
+    .bind(column(rows, |row| row.device.0))
+    .bind(column(rows, |row| Json(&row.what)))
+    .bind(column(rows, |row| row.what.word()))
+    .bind(column(rows, |row| row.state.word()))
+    .bind(column(rows, |row| row.reason.as_str()))
+    .bind(column(rows, |row| row.by.as_str()))
+    .bind(column(rows, |row| row.why.as_str()))
+    .bind(column(rows, |row| row.at.to_sqlx()))
+    .bind(column(rows, |row| row.deadline.to_sqlx()))
+    .bind(column(rows, |row| row.changed_at.to_sqlx()))
     .execute(conn)
     .await?;
     Ok(())

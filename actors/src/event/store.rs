@@ -98,6 +98,7 @@ pub(crate) async fn missed(pool: &PgPool, name: Name, seq: u64) -> Result<Vec<Ev
         Name::Device(id) => (Some(id.0), Audience::Device),
         Name::LifeSafety => (None, Audience::LifeSafety),
         Name::Rule => (None, Audience::Rule),
+        Name::Operator => (None, Audience::Operator),
         Name::Alarm => (None, Audience::Alarm),
         Name::WorkOrder => (None, Audience::WorkOrder),
     };
@@ -112,6 +113,49 @@ pub(crate) async fn missed(pool: &PgPool, name: Name, seq: u64) -> Result<Vec<Ev
     .bind(i64::try_from(seq).unwrap_or(i64::MAX))
     .bind(audience.codes())
     .bind(device)
+    .fetch_all(pool)
+    .await
+    .doing("read the event log")?;
+    rows.into_iter().map(Event::try_from).collect()
+}
+
+/// Where the machines of devices stand.
+pub(crate) async fn device_machines(
+    pool: &PgPool,
+    devices: &[DeviceId],
+) -> Result<Vec<(DeviceId, u64, serde_json::Value)>, StoreError> {
+    let ids: Vec<Uuid> = devices.iter().map(|id| id.0).collect();
+    let rows: Vec<(Uuid, i64, serde_json::Value)> = sqlx::query_as(
+        "select id, seq, state
+         from unnest($1::uuid[]) as wanted (id)
+         join machine on key = 'device:' || id",
+    )
+    .bind(ids)
+    .fetch_all(pool)
+    .await
+    .doing("read the machines' states")?;
+    Ok(rows.into_iter().map(|(id, seq, state)| (DeviceId(id), u64::try_from(seq).unwrap_or(0), state)).collect())
+}
+
+/// The events that the machines of devices have not stepped on, given where each stands; in their order.
+pub(crate) async fn missed_by_devices(pool: &PgPool, positions: &[(DeviceId, u64)]) -> Result<Vec<Event>, StoreError> {
+    let ids: Vec<Uuid> = positions.iter().map(|(id, _)| id.0).collect();
+    let seqs: Vec<i64> = positions.iter().map(|(_, seq)| i64::try_from(*seq).unwrap_or(i64::MAX)).collect();
+    // `offset 0`: one look into the index per device, however many rows the planner believes there are.
+    let rows: Vec<EventRow> = sqlx::query_as(
+        "select log.seq, log.id, received_at, observed_at, log.device, place, cause, by, code, body
+         from unnest($1::uuid[], $2::bigint[]) as stands (device, seq)
+         cross join lateral (
+           select *
+           from event_log
+           where event_log.device = stands.device and event_log.seq > stands.seq and code = any($3)
+           offset 0
+         ) as log
+         order by log.seq",
+    )
+    .bind(ids)
+    .bind(seqs)
+    .bind(Audience::Device.codes())
     .fetch_all(pool)
     .await
     .doing("read the event log")?;

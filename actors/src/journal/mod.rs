@@ -15,6 +15,7 @@ mod drain;
 mod frame;
 mod queue;
 mod refused;
+mod sorted;
 mod spill;
 mod write;
 
@@ -28,6 +29,7 @@ use crate::clock::Clock;
 use crate::command::CommandView;
 use crate::error::StoreError;
 use crate::event;
+use crate::meter::{JournalFigures, Meter};
 use crate::video::VideoLink;
 use gatehouse_core::effect::Record;
 use gatehouse_core::event::{Body, Event};
@@ -173,6 +175,7 @@ struct Inner {
     refused: watch::Sender<u64>,
     late: AtomicU64,
     commands: Mutex<VecDeque<CommandView>>,
+    meter: Meter,
 }
 
 /// The journal.
@@ -220,21 +223,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Journal {
-    /// A journal that goes on after the last stored event. What an earlier run left in the spill is brought into the
-    /// database first, before anyone reads where machines stand.
-    pub(crate) async fn open(around: Surroundings) -> Result<Self, JournalError> {
+impl Inner {
+    /// Nothing queued, nothing spilled; also what says where to spill.
+    fn new(around: Surroundings) -> (Self, Option<SpillConfig>) {
         let Surroundings { pool, clock, bus, tally, video, addresses, spill } = around;
-        let (mut spilled, mut kept_aside, mut refused) = (None, None, 0);
-        if let Some(config) = spill.filter(|config| config.max_bytes > 0) {
-            let wrong = |source| JournalError::Spill { dir: config.dir.clone(), source };
-            let aside = Refused::open(&config.dir, config.max_bytes).map_err(wrong)?;
-            let opened = Spill::open(&config.dir, config.max_bytes).map_err(wrong)?;
-            refused = aside.count() + opened.damaged();
-            kept_aside = Some(Mutex::new(aside));
-            spilled = Some(Arc::new(Mutex::new(opened)));
-        }
-        let journal = Self(Arc::new(Inner {
+        let inner = Self {
             pool,
             clock,
             bus,
@@ -246,15 +239,41 @@ impl Journal {
             stored: watch::channel(0).0,
             away: watch::channel(false).0,
             state: AtomicU8::new(State::Running as u8),
-            spill: spilled,
+            spill: None,
             gate: tokio::sync::Mutex::default(),
             drain: Notify::new(),
             drained: Notify::new(),
-            kept_aside,
-            refused: watch::channel(refused).0,
+            kept_aside: None,
+            refused: watch::channel(0).0,
             late: AtomicU64::new(0),
             commands: Mutex::default(),
-        }));
+            meter: Meter::default(),
+        };
+        (inner, spill)
+    }
+}
+
+impl Journal {
+    /// A journal that takes nothing, for machines with no store behind them.
+    pub(crate) fn closed(around: Surroundings) -> Self {
+        let journal = Self(Arc::new(Inner::new(around).0));
+        journal.close();
+        journal
+    }
+
+    /// A journal that goes on after the last stored event. What an earlier run left in the spill is brought into the
+    /// database first, before anyone reads where machines stand.
+    pub(crate) async fn open(around: Surroundings) -> Result<Self, JournalError> {
+        let (mut inner, spill) = Inner::new(around);
+        if let Some(config) = spill.filter(|config| config.max_bytes > 0) {
+            let wrong = |source| JournalError::Spill { dir: config.dir.clone(), source };
+            let aside = Refused::open(&config.dir, config.max_bytes).map_err(wrong)?;
+            let opened = Spill::open(&config.dir, config.max_bytes).map_err(wrong)?;
+            inner.refused.send_replace(aside.count() + opened.damaged());
+            inner.kept_aside = Some(Mutex::new(aside));
+            inner.spill = Some(Arc::new(Mutex::new(opened)));
+        }
+        let journal = Self(Arc::new(inner));
         journal.recover().await?;
         let last_seq = event::store::last_seq(&journal.0.pool).await?;
         lock(&journal.0.queue).next_seq = last_seq + 1;
@@ -286,6 +305,23 @@ impl Journal {
     /// A command that was entered in the ledger lately, for when the ledger cannot be read.
     pub(crate) fn recent_command(&self, id: CommandId) -> Option<CommandView> {
         lock(&self.0.commands).iter().rev().find(|command| command.id == id).cloned()
+    }
+
+    /// Its figures.
+    pub(crate) fn figures(&self) -> JournalFigures {
+        JournalFigures {
+            depth: self.depth(),
+            limit: LIMIT,
+            entries: self.0.meter.entries(),
+            refused: *self.0.refused.borrow(),
+            away: self.is_away(),
+            commits: self.0.meter.commits(),
+        }
+    }
+
+    /// What it counts.
+    pub(crate) fn meter(&self) -> &Meter {
+        &self.0.meter
     }
 
     /// How it does.

@@ -1,14 +1,15 @@
 //! The writer: groups into the database, or into the spill while it is away, and then out to those who wait.
 
 use super::refused::Kept;
+use super::sorted::Sorted;
 use super::{Journal, Logged, Mark, Queued, RECENT_COMMANDS, Spill, State, lock};
 use crate::access::AccessView;
 use crate::alarm::AlarmView;
 use crate::bus::Change;
 use crate::command::CommandView;
+use crate::event;
 use crate::event::EventView;
 use crate::video::Bookmark;
-use crate::{access, alarm, command, event, passage, people, video, workorder};
 use gatehouse_core::effect::Record;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -243,28 +244,20 @@ impl Journal {
         if group.iter().all(|queued| queued.mark.is_none() && queued.events.is_empty() && queued.records.is_empty()) {
             return Ok(());
         }
+        let began = Instant::now();
         let mut tx = self.0.pool.begin().await?;
         let events: Vec<&Logged> = group.iter().flat_map(|queued| &queued.events).collect();
         if !events.is_empty() {
             event::store::append(&mut tx, &events).await?;
         }
-        for record in group.iter().flat_map(|queued| &queued.records) {
-            match record {
-                Record::Access(row) => access::store::append(&mut tx, row).await?,
-                Record::Command(row) => command::store::put(&mut tx, row).await?,
-                Record::Passage(row) => passage::store::put(&mut tx, row).await?,
-                Record::Alarm(row) => alarm::store::put(&mut tx, row).await?,
-                Record::Note(row) => alarm::store::note(&mut tx, row).await?,
-                Record::Clip(row) => video::store::put(&mut tx, row).await?,
-                Record::WorkOrder(row) => workorder::store::put(&mut tx, row).await?,
-                Record::Expired(credential, at) => people::store::expired(&mut tx, *credential, *at).await?,
-            }
-        }
+        Sorted::of(group.iter().flat_map(|queued| &queued.records)).write(&mut tx).await?;
         let marks: Vec<&Mark> = group.iter().filter_map(|queued| queued.mark.as_ref()).collect();
         if !marks.is_empty() {
             event::store::mark(&mut tx, &marks).await?;
         }
-        tx.commit().await
+        tx.commit().await?;
+        self.0.meter.committed(group.len(), began.elapsed());
+        Ok(())
     }
 
     /// Tells the outside what is safe.
@@ -286,6 +279,7 @@ impl Journal {
             match record {
                 Record::Access(row) => bus.publish(Change::Access(Arc::new(AccessView::from(row)))),
                 Record::Command(row) => {
+                    self.0.meter.command(row.state.word());
                     let view = CommandView::from(&row);
                     let mut recent = lock(&self.0.commands);
                     recent.push_back(view.clone());
@@ -300,7 +294,7 @@ impl Journal {
                     self.0.tally.put(&view, row.closed_at.is_none());
                     bus.publish(Change::Alarm(view));
                 }
-                Record::Note(_) | Record::Expired(..) => {}
+                Record::Note(_) | Record::Expired(..) | Record::Outbox(_) => {}
                 Record::Clip(clip) => self.0.video.bookmark(Bookmark::from(&clip)),
                 Record::WorkOrder(row) => bus.publish(Change::WorkOrder(Arc::new(row))),
             }

@@ -48,7 +48,7 @@ impl System {
         by: &str,
     ) -> Result<PassageView, Error> {
         let away = || Error::Away("the rule engine");
-        let rules = self.rules().ok_or_else(away)?;
+        let rules = self.rule_engine().ok_or_else(away)?;
         let (answer, answered) = oneshot::channel();
         let call = DecideCall { passage: id, open, note, by: by.to_owned() };
         rules.cast(Message::Call { call, by: by.to_owned(), answer: Some(answer) }).map_err(|_| away())?;

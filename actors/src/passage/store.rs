@@ -2,41 +2,45 @@
 
 use super::PassageQuery;
 use crate::error::{Doing, StoreError};
+use crate::store::{column, newest};
 use gatehouse_core::id::{DeviceId, PassageId, PersonId, PictureId};
 use gatehouse_core::passage::{Decision, Direction, Passage};
 use jiff_sqlx::ToSqlx;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-/// Stores the newest version of a passage.
-pub(crate) async fn put(conn: &mut PgConnection, passage: &Passage) -> Result<(), sqlx::Error> {
-    let direction = match passage.direction {
-        Direction::In => "in",
-        Direction::Out => "out",
-    };
+/// Stores the newest version of passages; of several versions of one passage the last counts.
+pub(crate) async fn put(conn: &mut PgConnection, passages: &[&Passage]) -> Result<(), sqlx::Error> {
+    let rows = newest(passages, |passage| passage.id);
+    let rows = rows.as_slice();
     sqlx::query(
         "insert into passage (id, lane, camera, direction, at, plate, colour, confidence, latency_ms, picture, person,
                               person_name, decision, by, note, barrier)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+         select * from unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::timestamptz[], $6::text[], $7::text[],
+                              $8::real[], $9::integer[], $10::uuid[], $11::uuid[], $12::text[], $13::text[], $14::text[],
+                              $15::text[], $16::uuid[])
          on conflict (id) do update
          set decision = excluded.decision, by = excluded.by, note = excluded.note",
     )
-    .bind(passage.id.0)
-    .bind(&passage.lane)
-    .bind(passage.camera.0)
-    .bind(direction)
-    .bind(passage.at.to_sqlx())
-    .bind(&passage.plate)
-    .bind(&passage.colour)
-    .bind(passage.confidence)
-    .bind(i32::try_from(passage.latency_ms).unwrap_or(i32::MAX))
-    .bind(passage.picture.map(|id| id.0))
-    .bind(passage.person.map(|id| id.0))
-    .bind(&passage.person_name)
-    .bind(passage.decision.word())
-    .bind(&passage.by)
-    .bind(&passage.note)
-    .bind(passage.barrier.0)
+    .bind(column(rows, |row| row.id.0))
+    .bind(column(rows, |row| row.lane.as_str()))
+    .bind(column(rows, |row| row.camera.0))
+    .bind(column(rows, |row| match row.direction {
+        Direction::In => "in",
+        Direction::Out => "out",
+    }))
+    .bind(column(rows, |row| row.at.to_sqlx()))
+    .bind(column(rows, |row| row.plate.as_str()))
+    .bind(column(rows, |row| row.colour.as_str()))
+    .bind(column(rows, |row| row.confidence))
+    .bind(column(rows, |row| i32::try_from(row.latency_ms).unwrap_or(i32::MAX)))
+    .bind(column(rows, |row| row.picture.map(|id| id.0)))
+    .bind(column(rows, |row| row.person.map(|id| id.0)))
+    .bind(column(rows, |row| row.person_name.as_str()))
+    .bind(column(rows, |row| row.decision.word()))
+    .bind(column(rows, |row| row.by.as_str()))
+    .bind(column(rows, |row| row.note.as_str()))
+    .bind(column(rows, |row| row.barrier.0))
     .execute(conn)
     .await?;
     Ok(())

@@ -2,6 +2,7 @@
 
 pub(crate) mod store;
 
+use crate::meter::TelemetryFigures;
 use gatehouse_core::device::telemetry::{PointName, Value};
 use gatehouse_core::id::DeviceId;
 use jiff::Timestamp;
@@ -41,14 +42,16 @@ pub(crate) struct Writer {
     queue: mpsc::Sender<Item>,
     dropped: Arc<AtomicU64>,
     held: Arc<AtomicBool>,
+    written: Arc<AtomicU64>,
 }
 
 impl Writer {
     /// A writer and its work, which ends when the last writer is gone.
     pub(crate) fn new(pool: PgPool) -> (Self, impl Future<Output = ()> + Send) {
         let (queue, readings) = mpsc::channel(DEPTH);
-        let (dropped, held) = (Arc::<AtomicU64>::default(), Arc::default());
-        (Self { queue, dropped: dropped.clone(), held }, write(pool, readings, dropped))
+        let writer = Self { queue, dropped: Arc::default(), held: Arc::default(), written: Arc::default() };
+        let work = write(pool, readings, writer.written.clone(), writer.dropped.clone());
+        (writer, work)
     }
 
     /// Queues the values of a report.
@@ -78,13 +81,23 @@ impl Writer {
         }
     }
 
-    /// Readings dropped since the start.
+    /// Its figures.
+    pub(crate) fn figures(&self) -> TelemetryFigures {
+        TelemetryFigures {
+            depth: self.queue.max_capacity() - self.queue.capacity(),
+            limit: self.queue.max_capacity(),
+            written: self.written.load(Ordering::Relaxed),
+            dropped: self.dropped(),
+        }
+    }
+
+    /// Readings dropped since the start: no room, or the database refused them.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
 }
 
-async fn write(pool: PgPool, mut items: mpsc::Receiver<Item>, dropped: Arc<AtomicU64>) {
+async fn write(pool: PgPool, mut items: mpsc::Receiver<Item>, written: Arc<AtomicU64>, lost: Arc<AtomicU64>) {
     let mut batch = Vec::with_capacity(BATCH);
     while let Some(first) = items.recv().await {
         let deadline = tokio::time::Instant::now() + WITHIN;
@@ -99,11 +112,15 @@ async fn write(pool: PgPool, mut items: mpsc::Receiver<Item>, dropped: Arc<Atomi
                 next = tokio::time::timeout_at(deadline, items.recv()).await.ok().flatten();
             }
         }
-        if !batch.is_empty()
-            && let Err(error) = store::write(&pool, &batch).await
-        {
-            dropped.fetch_add(batch.len() as u64, Ordering::Relaxed);
-            warn!(error = &error as &dyn std::error::Error, readings = batch.len(), "Readings were not stored");
+        if !batch.is_empty() {
+            let count = match store::write(&pool, &batch).await {
+                Ok(()) => &written,
+                Err(error) => {
+                    warn!(error = &error as &dyn std::error::Error, readings = batch.len(), "Readings were not stored");
+                    &lost
+                }
+            };
+            count.fetch_add(batch.len() as u64, Ordering::Relaxed);
         }
         batch.clear();
         if let Some(done) = settled {

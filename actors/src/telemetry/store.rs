@@ -94,6 +94,19 @@ struct LatestRow {
     flag: Option<bool>,
 }
 
+impl LatestRow {
+    /// The point, its value and when; nothing for a row without a value.
+    fn read(self) -> Option<(PointName, Value, Timestamp)> {
+        let value = match (self.number, self.word, self.flag) {
+            (Some(n), _, _) => Value::Number(n),
+            (None, Some(word), _) => Value::Text(word),
+            (None, None, Some(on)) => Value::Bool(on),
+            (None, None, None) => return None,
+        };
+        Some((self.point, value, self.observed_at.to_jiff()))
+    }
+}
+
 /// The newest values of a device.
 pub(crate) async fn latest(pool: &PgPool, device: DeviceId) -> Result<Vec<(PointName, Value, Timestamp)>, StoreError> {
     let rows: Vec<LatestRow> =
@@ -102,18 +115,31 @@ pub(crate) async fn latest(pool: &PgPool, device: DeviceId) -> Result<Vec<(Point
             .fetch_all(pool)
             .await
             .doing("read the latest values")?;
-    Ok(rows
-        .into_iter()
-        .filter_map(|row| {
-            let value = match (row.number, row.word, row.flag) {
-                (Some(n), _, _) => Value::Number(n),
-                (None, Some(word), _) => Value::Text(word),
-                (None, None, Some(on)) => Value::Bool(on),
-                (None, None, None) => return None,
-            };
-            Some((row.point, value, row.observed_at.to_jiff()))
-        })
-        .collect())
+    Ok(rows.into_iter().filter_map(LatestRow::read).collect())
+}
+
+/// The newest values of many devices.
+pub(crate) async fn latest_of(
+    pool: &PgPool,
+    devices: &[DeviceId],
+) -> Result<Vec<(DeviceId, (PointName, Value, Timestamp))>, StoreError> {
+    #[derive(sqlx::FromRow)]
+    struct Of {
+        device: Uuid,
+        #[sqlx(flatten)]
+        row: LatestRow,
+    }
+    let ids: Vec<Uuid> = devices.iter().map(|id| id.0).collect();
+    let rows: Vec<Of> = sqlx::query_as(
+        "select device, point, observed_at, number, word, flag
+         from latest
+         where device = any($1)",
+    )
+    .bind(ids)
+    .fetch_all(pool)
+    .await
+    .doing("read the latest values")?;
+    Ok(rows.into_iter().filter_map(|of| Some((DeviceId(of.device), of.row.read()?))).collect())
 }
 
 /// Removes old readings.

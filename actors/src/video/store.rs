@@ -2,24 +2,25 @@
 
 use super::{Bookmark, ClipRow};
 use crate::error::{Doing, StoreError};
+use crate::store::column;
 use gatehouse_core::alarm::Clip;
 use gatehouse_core::id::{AlarmId, ClipId, DeviceId};
 use jiff_sqlx::ToSqlx;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-/// Stores a clip that is wanted.
-pub(crate) async fn put(conn: &mut PgConnection, clip: &Clip) -> Result<(), sqlx::Error> {
+/// Stores clips that are wanted; one that is there already stays as it is.
+pub(crate) async fn put(conn: &mut PgConnection, rows: &[&Clip]) -> Result<(), sqlx::Error> {
     sqlx::query(
         "insert into clip (id, alarm, camera, \"from\", \"to\")
-         values ($1, $2, $3, $4, $5)
+         select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::timestamptz[], $5::timestamptz[])
          on conflict (id) do nothing",
     )
-    .bind(clip.id.0)
-    .bind(clip.alarm.0)
-    .bind(clip.camera.0)
-    .bind(clip.from.to_sqlx())
-    .bind(clip.to.to_sqlx())
+    .bind(column(rows, |row| row.id.0))
+    .bind(column(rows, |row| row.alarm.0))
+    .bind(column(rows, |row| row.camera.0))
+    .bind(column(rows, |row| row.from.to_sqlx()))
+    .bind(column(rows, |row| row.to.to_sqlx()))
     .execute(conn)
     .await?;
     Ok(())

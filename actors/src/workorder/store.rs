@@ -1,6 +1,7 @@
 //! Work orders.
 
 use crate::error::{Doing, StoreError};
+use crate::store::{column, newest};
 use gatehouse_core::event::Params;
 use gatehouse_core::id::{AlarmId, DeviceId, PlaceId, WorkOrderId};
 use gatehouse_core::workorder::{WorkNote, WorkOrder, WorkOrderState};
@@ -9,34 +10,38 @@ use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-/// Stores the newest version of a work order.
-pub(crate) async fn put(conn: &mut PgConnection, order: &WorkOrder) -> Result<(), sqlx::Error> {
+/// Stores the newest version of work orders; of several versions of one order the last counts.
+pub(crate) async fn put(conn: &mut PgConnection, orders: &[&WorkOrder]) -> Result<(), sqlx::Error> {
+    let rows = newest(orders, |order| order.id);
+    let rows = rows.as_slice();
     sqlx::query(
         "insert into work_order (id, number, title, kind, state, priority, device, place, alarm, assignee, at, due_at,
                                  done_at, notes, respond_by, late_response_at, overdue_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+         select * from unnest($1::uuid[], $2::bigint[], $3::jsonb[], $4::text[], $5::text[], $6::smallint[], $7::uuid[],
+                              $8::uuid[], $9::uuid[], $10::text[], $11::timestamptz[], $12::timestamptz[],
+                              $13::timestamptz[], $14::jsonb[], $15::timestamptz[], $16::timestamptz[], $17::timestamptz[])
          on conflict (id) do update
          set state = excluded.state, priority = excluded.priority, assignee = excluded.assignee, due_at = excluded.due_at,
              done_at = excluded.done_at, notes = excluded.notes, late_response_at = excluded.late_response_at,
              overdue_at = excluded.overdue_at",
     )
-    .bind(order.id.0)
-    .bind(order.number)
-    .bind(Json(&order.title))
-    .bind(&order.kind)
-    .bind(order.state.word())
-    .bind(i16::from(order.priority))
-    .bind(order.device.map(|id| id.0))
-    .bind(order.place.map(|id| id.0))
-    .bind(order.alarm.map(|id| id.0))
-    .bind(&order.assignee)
-    .bind(order.at.to_sqlx())
-    .bind(order.due_at.map(ToSqlx::to_sqlx))
-    .bind(order.done_at.map(ToSqlx::to_sqlx))
-    .bind(Json(&order.notes))
-    .bind(order.respond_by.map(ToSqlx::to_sqlx))
-    .bind(order.late_response_at.map(ToSqlx::to_sqlx))
-    .bind(order.overdue_at.map(ToSqlx::to_sqlx))
+    .bind(column(rows, |row| row.id.0))
+    .bind(column(rows, |row| row.number))
+    .bind(column(rows, |row| Json(&row.title)))
+    .bind(column(rows, |row| row.kind.as_str()))
+    .bind(column(rows, |row| row.state.word()))
+    .bind(column(rows, |row| i16::from(row.priority)))
+    .bind(column(rows, |row| row.device.map(|id| id.0)))
+    .bind(column(rows, |row| row.place.map(|id| id.0)))
+    .bind(column(rows, |row| row.alarm.map(|id| id.0)))
+    .bind(column(rows, |row| row.assignee.as_str()))
+    .bind(column(rows, |row| row.at.to_sqlx()))
+    .bind(column(rows, |row| row.due_at.map(ToSqlx::to_sqlx)))
+    .bind(column(rows, |row| row.done_at.map(ToSqlx::to_sqlx)))
+    .bind(column(rows, |row| Json(&row.notes)))
+    .bind(column(rows, |row| row.respond_by.map(ToSqlx::to_sqlx)))
+    .bind(column(rows, |row| row.late_response_at.map(ToSqlx::to_sqlx)))
+    .bind(column(rows, |row| row.overdue_at.map(ToSqlx::to_sqlx)))
     .execute(conn)
     .await?;
     Ok(())

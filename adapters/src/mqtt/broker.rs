@@ -148,6 +148,7 @@ impl Watch {
             self.gate.listened().await;
             let taken = self.gate.wait(&event.topic, &event.payload);
             let packet = PublishPacket::new(event.topic.to_string(), event.payload.clone(), event.qos);
+            let packet = packet.with_retain(event.retain);
             router.route_message(&packet, Some(&event.client_id)).await;
             let _ = taken.await;
         };
@@ -164,7 +165,7 @@ impl BrokerEventHandler for Watch {
         &'a self,
         event: ClientPublishEvent,
     ) -> Pin<Box<dyn Future<Output = PublishAction> + Send + 'a>> {
-        if event.qos == QoS::AtMostOnce || event.retain || !self.gate.holds(&event.topic) {
+        if event.qos == QoS::AtMostOnce || !self.gate.holds(&event.topic) {
             return Box::pin(std::future::ready(PublishAction::Continue));
         }
         Box::pin(self.hold(event))

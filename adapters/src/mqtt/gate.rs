@@ -1,7 +1,7 @@
-//! Between the embedded broker and the adapter: a device's event is acknowledged once the intake has it.
+//! Between the embedded broker and the adapter: what a device says is acknowledged once the intake has it.
 //!
 //! ```text
-//! device ─ PUBLISH gh/<key>/event ─▶ broker ─ route ─▶ adapter ─▶ Intake::offer ─ committed ─▶ taken() ─▶ PUBACK ─▶ device
+//! device ─ PUBLISH gh/<key>/{event,state,result} ─▶ broker ─ route ─▶ adapter ─▶ Intake::offer ─ committed ─▶ taken() ─▶ PUBACK ─▶ device
 //! ```
 //! A broker alone acknowledges what it has in memory, and a kill -9 then loses a card read that its reader believes safe. With
 //! an external broker the broker's own persistence has to do.
@@ -41,9 +41,13 @@ impl Gate {
         self.listener.send_replace(state);
     }
 
-    /// Whether messages on this topic wait: events of native devices, where an adapter uses the gate.
+    /// Whether messages on this topic wait: what native devices say happened or is so, where an adapter uses the gate.
+    ///
+    /// A state too: the word `alarm` of a sensor that has gone back to `normal` when it connects again is said only once.
     pub(super) fn holds(&self, topic: &str) -> bool {
-        *self.listener.borrow() != Listener::Unused && topic.starts_with("gh/") && topic.ends_with("/event")
+        *self.listener.borrow() != Listener::Unused
+            && topic.starts_with("gh/")
+            && ["/event", "/state", "/result"].iter().any(|leaf| topic.ends_with(leaf))
     }
 
     /// Waits until the adapter is subscribed.

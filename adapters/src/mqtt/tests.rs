@@ -398,6 +398,8 @@ async fn behind_the_gate_a_device_is_acknowledged_after_the_commit_and_not_befor
     let read = r#"{"seq":1,"type":"card_read","card":"1234567890"}"#;
     client.publish("gh/door-1/event", rumqttc::QoS::AtLeastOnce, false, read).await.expect("queues");
     client.publish("gh/door-1/event", rumqttc::QoS::AtLeastOnce, false, "not an event").await.expect("queues");
+    let state = r#"{"seq":2,"points":{"contact":"closed"}}"#;
+    client.publish("gh/door-1/state", rumqttc::QoS::AtLeastOnce, true, state).await.expect("queues");
     let (acked, mut is_acked) = mpsc::unbounded_channel();
     tokio::spawn(async move {
         while let Ok(event) = events.poll().await {
@@ -412,6 +414,10 @@ async fn behind_the_gate_a_device_is_acknowledged_after_the_commit_and_not_befor
     for what in ["the read", "what no intake can take"] {
         tokio::time::timeout(PATIENCE, is_acked.recv()).await.unwrap_or_else(|_| panic!("no PUBACK for {what}"));
     }
+    tokio::time::timeout(PATIENCE, is_asked.recv()).await.expect("in time").expect("the intake is asked");
+    assert!(is_acked.try_recv().is_err(), "a state waits for its commit too, retained or not");
+    intake.answer.add_permits(1);
+    tokio::time::timeout(PATIENCE, is_acked.recv()).await.expect("a PUBACK for the state");
     stop.cancel();
     broker.stop().await;
 }

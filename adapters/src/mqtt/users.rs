@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! device   publish gh/<key>/{status,state,event,result}   subscribe gh/<key>/set
+//! gateway  the same topics of every device behind it
 //! server   everything
 //! integrator (Home Assistant, zigbee2mqtt, a smoke sensor): the filters written beside its name
 //! ```
@@ -14,7 +15,7 @@ use mqtt5::packet::connect::ConnectPacket;
 use mqtt5::protocol::v5::reason_codes::ReasonCode;
 use rand::RngCore;
 use sha2::{Digest, Sha256};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -57,6 +58,8 @@ pub enum Role {
     Server,
     /// A device of the native convention: its own topics.
     Device(DeviceKey),
+    /// A gateway: the topics of the devices behind it, however many there are.
+    Gateway(HashSet<String>),
     /// Anything else, by topic filters.
     Integrator {
         /// Filters of topics it may publish to.
@@ -111,6 +114,12 @@ impl User {
         Self::new(key.as_str(), password, Role::Device(key.clone()))
     }
 
+    /// A gateway that speaks for these devices of the native convention.
+    pub fn gateway(name: &str, password: &str, behind: impl IntoIterator<Item = DeviceKey>) -> Result<Self, UserError> {
+        let behind = behind.into_iter().map(|key| key.as_str().to_owned()).collect();
+        Self::new(name, password, Role::Gateway(behind))
+    }
+
     /// Another program or device, with the topic filters it may use.
     pub fn integrator(
         name: &str,
@@ -135,9 +144,8 @@ impl User {
     fn may_publish(&self, topic: &str) -> bool {
         match &self.role {
             Role::Server => true,
-            Role::Device(key) => {
-                device_leaf(key, topic).is_some_and(|leaf| matches!(leaf, "status" | "state" | "event" | "result"))
-            }
+            Role::Device(key) => device_leaf(key, topic).is_some_and(is_said),
+            Role::Gateway(behind) => leaf_of(behind, topic).is_some_and(is_said),
             Role::Integrator { publish, .. } => publish.iter().any(|filter| mqtt5::topic_matches_filter(topic, filter)),
         }
     }
@@ -146,6 +154,7 @@ impl User {
         match &self.role {
             Role::Server => true,
             Role::Device(key) => device_leaf(key, filter) == Some("set"),
+            Role::Gateway(behind) => leaf_of(behind, filter) == Some("set"),
             Role::Integrator { subscribe, .. } => subscribe.iter().any(|allowed| covers(allowed, filter)),
         }
     }
@@ -157,6 +166,17 @@ fn digest(salt: &[u8; 16], password: &[u8]) -> [u8; 32] {
 
 fn device_leaf<'a>(key: &DeviceKey, topic: &'a str) -> Option<&'a str> {
     topic.strip_prefix("gh/")?.strip_prefix(key.as_str())?.strip_prefix('/')
+}
+
+/// The leaf of a topic of one of these devices.
+fn leaf_of<'a>(behind: &HashSet<String>, topic: &'a str) -> Option<&'a str> {
+    let (key, leaf) = topic.strip_prefix("gh/")?.split_once('/')?;
+    behind.contains(key).then_some(leaf)
+}
+
+/// Whether devices publish there.
+fn is_said(leaf: &str) -> bool {
+    matches!(leaf, "status" | "state" | "event" | "result")
 }
 
 /// Whether every topic that `filter` matches is matched by `allowed` too.

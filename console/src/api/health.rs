@@ -1,10 +1,13 @@
 //! The system's health: what an engineer looks at first.
 
 use crate::app::App;
+use crate::backup::BackupHealth;
 use crate::error::ApiError;
+use crate::metrics::process;
+pub use crate::metrics::process::cpu_seconds;
 use axum::Json;
 use axum::extract::State;
-use gatehouse_actors::views::{ActorHealth, DatabaseHealth, IngressHealth, JournalHealth};
+use gatehouse_actors::views::{ActorHealth, ConsumerHealth, DatabaseHealth, IngressHealth, JournalHealth};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::sync::Arc;
@@ -30,6 +33,8 @@ pub struct Health {
     pub broker: BrokerHealth,
     /// Resident memory of the program, MB.
     pub memory_mb: f64,
+    /// Memory it is meant to need at most, MB; above four fifths of it there is an alarm.
+    pub memory_budget_mb: f64,
     /// Processor time of the program since the last look, percent of one core.
     pub cpu_percent: f64,
     /// The data directory's disk.
@@ -43,10 +48,48 @@ pub struct Health {
     /// Every way in.
     #[schema(value_type = Vec<serde_json::Value>)]
     pub ingress: Vec<IngressHealth>,
+    /// Every consumer of the event log: how far it is behind.
+    #[schema(value_type = Vec<serde_json::Value>)]
+    pub consumers: Vec<ConsumerHealth>,
     /// Every camera.
     pub cameras: Vec<CameraHealth>,
     /// Recognition.
     pub recognition: RecognitionHealth,
+    /// The queues between them.
+    pub queues: QueueHealth,
+    /// Backups.
+    pub backup: BackupHealth,
+}
+
+/// The queues between the ways in, the store and the pages.
+#[derive(Default, Serialize, ToSchema)]
+pub struct QueueHealth {
+    /// Entries that wait for their commit.
+    pub journal_depth: u64,
+    /// Entries that may wait.
+    pub journal_limit: u64,
+    /// Group commits since the start.
+    pub commits: u64,
+    /// Time they took together, seconds.
+    pub commit_seconds: f64,
+    /// Readings that wait for the history.
+    pub telemetry_depth: u64,
+    /// Readings that may wait.
+    pub telemetry_limit: u64,
+    /// Readings stored since the start.
+    pub telemetry_written: u64,
+    /// Readings dropped since the start.
+    pub telemetry_dropped: u64,
+    /// Everything dropped or refused since the start.
+    pub dropped: u64,
+    /// Messages waiting in all mailboxes.
+    pub mailboxes: u64,
+    /// Pages' subscriptions of the live feed.
+    pub followers: u64,
+    /// Messages that the slowest page has not taken yet.
+    pub feed_lag: u64,
+    /// Pages that fell behind and were healed, since the start.
+    pub feed_refreshes: u64,
 }
 
 /// The embedded broker.
@@ -156,17 +199,23 @@ async fn look(app: &App) -> Health {
             refused: stats.refused_logins + stats.refused_topics + stats.garbage + stats.refused_connections,
         }
     });
+    let (actors, ingress) = (app.system().actors(), app.system().ingress());
+    let consumers = app.system().consumers().await.unwrap_or_default();
     Health {
+        queues: queues(app, &actors, &ingress),
+        backup: app.backup().health(app.system().now()),
         since: app.system().since(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         database,
         broker,
         memory_mb: resident_mb(),
+        memory_budget_mb: app.memory_budget_mb(),
         cpu_percent: app.cpu().percent(),
         disk: disk(app.data(), app.system().room().borrow().word()),
         journal: app.system().journal(),
-        actors: app.system().actors(),
-        ingress: app.system().ingress(),
+        actors,
+        ingress,
+        consumers,
         cameras: cameras(app),
         recognition: recognition(app),
     }
@@ -195,6 +244,28 @@ fn cameras(app: &App) -> Vec<CameraHealth> {
         .collect()
 }
 
+fn queues(app: &App, actors: &[ActorHealth], ingress: &[IngressHealth]) -> QueueHealth {
+    let figures = app.system().figures();
+    let feed = app.feed().figures();
+    let (journal, telemetry) = (figures.journal, figures.telemetry);
+    QueueHealth {
+        journal_depth: journal.depth as u64,
+        journal_limit: journal.limit as u64,
+        commits: journal.commits.count,
+        commit_seconds: journal.commits.sum,
+        telemetry_depth: telemetry.depth as u64,
+        telemetry_limit: telemetry.limit as u64,
+        telemetry_written: telemetry.written,
+        telemetry_dropped: telemetry.dropped,
+        // The readings' drops are the refusals of the source `telemetry`.
+        dropped: ingress.iter().map(|source| source.refused).sum(),
+        mailboxes: actors.iter().filter(|actor| actor.key != "journal").map(|actor| actor.depth as u64).sum(),
+        followers: feed.iter().map(|topic| topic.followers).sum(),
+        feed_lag: feed.iter().map(|topic| topic.lag).max().unwrap_or(0),
+        feed_refreshes: feed.iter().map(|topic| topic.refreshes).sum(),
+    }
+}
+
 fn recognition(app: &App) -> RecognitionHealth {
     let Some(vision) = app.vision() else { return RecognitionHealth::default() };
     let figures = vision.figures();
@@ -209,9 +280,7 @@ fn recognition(app: &App) -> RecognitionHealth {
 
 /// Resident memory of this process, MB.
 pub fn resident_mb() -> f64 {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages: f64 = statm.split_whitespace().nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0.0);
-    pages * rustix::param::page_size() as f64 / 1e6
+    process::resident_bytes() / 1e6
 }
 
 fn disk(path: &std::path::Path, room: &'static str) -> DiskHealth {
@@ -241,13 +310,4 @@ impl Cpu {
         }
         last.2
     }
-}
-
-/// Processor time of this process so far, user and system, seconds.
-pub fn cpu_seconds() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // The second field may hold spaces: count from its closing bracket. Fields 14 and 15 are ticks of 1/100 s.
-    let after = stat.rsplit_once(')').map(|(_, rest)| rest).unwrap_or_default();
-    let ticks: f64 = after.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
-    ticks / rustix::param::clock_ticks_per_second() as f64
 }

@@ -1,11 +1,13 @@
 //! The command line: one file per command, each a function from its arguments to an exit code.
 
+mod backup;
 mod bench;
 mod check;
 mod eval;
 mod models;
 mod openapi;
 mod play;
+mod restore;
 mod serve;
 mod setup;
 mod validate;
@@ -36,6 +38,10 @@ enum Verb {
     Models(models::Models),
     /// Plays a story in the running compound: fire, car_known, resident_face, …
     Play(play::Play),
+    /// Backs up a running or stopped system, or checks a backup.
+    Backup(backup::Backup),
+    /// Restores a backup into an empty data directory.
+    Restore(restore::Restore),
     /// Checks a site's definition and says what is wrong, field by field.
     Validate(validate::Validate),
     /// Measures recognition on labelled pictures.
@@ -82,6 +88,8 @@ pub fn run_with(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Exit
     match arguments.verb.unwrap_or(Verb::Serve(arguments.serve)) {
         Verb::Serve(serve) => serve.run(),
         Verb::Play(play) => play.run(),
+        Verb::Backup(backup) => backup.run(),
+        Verb::Restore(restore) => restore.run(),
         Verb::Validate(validate) => validate.run(),
         Verb::Eval(eval) => eval.run(),
         Verb::Bench(bench) => bench.run(),

@@ -185,6 +185,24 @@ pub fn major_of(home: &Path) -> Option<u32> {
     std::fs::read_to_string(home.join("pg/PG_VERSION")).ok()?.trim().parse().ok()
 }
 
+/// How to connect to a database of the private PostgreSQL that another process runs on a data directory, when one does.
+pub fn reach(data: &Path, database: &str) -> Option<PgConnectOptions> {
+    let data = std::path::absolute(data).unwrap_or_else(|_| data.to_path_buf());
+    let homes = [Some(data.clone()), Account::choose().map(|account| home(&data, &account))];
+    let ready = |home: &PathBuf| PidFile::read(&home.join("pg")).is_some_and(|file| file.status == "ready");
+    let home = homes.into_iter().flatten().find(ready)?;
+    Some(connect_options(&socket_dir(&home), database))
+}
+
+fn connect_options(sockets: &Path, database: &str) -> PgConnectOptions {
+    PgConnectOptions::new_without_pgpass()
+        .socket(sockets)
+        .port(PORT)
+        .username(USER)
+        .database(database)
+        .application_name("gatehouse")
+}
+
 impl Cluster {
     /// Starts the cluster of a data directory, made on first use.
     pub async fn start(programs: &PgPrograms, data: &Path, options: ClusterOptions) -> Result<Self, ClusterError> {
@@ -243,12 +261,7 @@ impl Cluster {
 
     /// Where to connect for a database.
     pub fn options(&self, database: &str) -> PgConnectOptions {
-        PgConnectOptions::new_without_pgpass()
-            .socket(&self.place.sockets)
-            .port(PORT)
-            .username(USER)
-            .database(database)
-            .application_name("gatehouse")
+        connect_options(&self.place.sockets, database)
     }
 
     /// The same as a URL, for other programs.

@@ -167,11 +167,13 @@ async fn follow(topic: Arc<Topic>, id: u32, seen: Option<u64>, tx: mpsc::Sender<
                 Ok(message) => {
                     last = message.seq;
                     if !forward(&message, id, &tx, &overflow) {
+                        topic.cut_off();
                         return;
                     }
                 }
                 Err(RecvError::Closed) => return,
                 Err(RecvError::Lagged(_)) => {
+                    topic.refreshed();
                     seen = match topic.healing {
                         Healing::Snapshot => None,
                         Healing::Replay => Some(last),

@@ -7,6 +7,7 @@ use serde::Serialize;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::broadcast;
 
@@ -50,6 +51,25 @@ pub struct Topic {
     pub healing: Healing,
     snapshot: Option<Snapshot>,
     state: Mutex<State>,
+    refreshes: AtomicU64,
+    cut_off: AtomicU64,
+}
+
+/// How a topic does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicFigures {
+    /// Its name.
+    pub name: &'static str,
+    /// Pages that follow it.
+    pub followers: u64,
+    /// Messages published.
+    pub published: u64,
+    /// Messages that the slowest follower has not taken yet.
+    pub lag: u64,
+    /// Followers that fell behind and were healed.
+    pub refreshes: u64,
+    /// Followers whose connection was full and was closed.
+    pub cut_off: u64,
 }
 
 struct State {
@@ -81,11 +101,37 @@ impl Topic {
             healing,
             snapshot,
             state: Mutex::new(State { seq: 0, ring: VecDeque::new(), tx }),
+            refreshes: AtomicU64::new(0),
+            cut_off: AtomicU64::new(0),
         })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a follower that fell behind and is healed.
+    pub fn refreshed(&self) {
+        self.refreshes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a follower whose connection was full.
+    pub fn cut_off(&self) {
+        self.cut_off.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How it does.
+    pub fn figures(&self) -> TopicFigures {
+        let state = self.state();
+        TopicFigures {
+            name: self.name,
+            followers: state.tx.receiver_count() as u64,
+            published: state.seq,
+            // Without a follower the channel keeps what was sent last.
+            lag: if state.tx.receiver_count() == 0 { 0 } else { state.tx.len() as u64 },
+            refreshes: self.refreshes.load(Ordering::Relaxed),
+            cut_off: self.cut_off.load(Ordering::Relaxed),
+        }
     }
 
     /// Publishes changed objects of a state topic, with further top-level fields (`"counts":…`) where there are any.

@@ -173,6 +173,17 @@ function history() {
 }
 history();
 
+const backup = { dir: '/mnt/backup/gatehouse', same_disk: false, every_hours: 24, keep: 7, last: { at: ago(3600 * 7), path: '/mnt/backup/gatehouse/20261125T030000Z', bytes: 48_200_000, rows: 812_443, seconds: 9.4, secrets: true }, overdue: false, running: null, last_error: '', failures: 0 };
+function takeBackup() {
+  backup.running = { since: now(), by: 'admin', percent: 0, what: 'event_log' };
+  const step = setInterval(() => {
+    backup.running.percent += 20;
+    if (backup.running.percent < 100) return;
+    clearInterval(step);
+    backup.running = null;
+    backup.last = { ...backup.last, at: now() };
+  }, 700);
+}
 const started = Date.now();
 let messages = 180_000;
 function health() {
@@ -187,15 +198,34 @@ function health() {
       { source: 'vision', depth: 1, limit: 64, taken: 48211, coalesced: 1203, refused: 0, undecodable: 0, last_error: '' },
       { source: 'webhook', depth: 0, limit: 256, taken: 12, coalesced: 0, refused: 0, undecodable: 0, last_error: '' },
     ],
+    consumers: targets.map((x) => ({ key: `webhook:${x.name}`, seq: messages, events: 0, seconds: 0 })),
     cameras: devices.filter((d) => d.kind === 'camera').map((d) => ({ id: d.id, key: d.key, live: d.state === 'live', reason: d.state === 'live' ? '' : 'timeout', fps: d.state === 'live' ? 15 : 0, kbps: d.state === 'live' ? 1100 + rnd() * 200 : 0, codec: 'H.264', width: 640, height: 360, viewers: 1, recording: true, restarts: 0, last_frame_at: now() })),
     recognition: { plates_ms_p50: 41, faces_ms_p50: 58, frames: 48211, dropped: 1203 },
+    memory_budget_mb: 2048,
+    queues: { journal_depth: Math.round(rnd() * 12), journal_limit: 20000, commits: Math.round(messages / 20), commit_seconds: messages / 5000, telemetry_depth: Math.round(rnd() * 300), telemetry_limit: 50000, telemetry_written: messages * 2, telemetry_dropped: 0, dropped: 3, mailboxes: 2, followers: 8, feed_lag: Math.round(rnd() * 3), feed_refreshes: 1 },
+    backup,
   };
 }
+
+const rules = [
+  { id: id(), name: 'Pump pressure at night', text: 'when point powr of "meter-1" > 3 kW deadband 1\nfor 5 min\nthen alarm priority 2 title "Pump"', enabled: true, version: 3, by: 'chen', at: ago(8000), deleted: false, stopped: '', on: 1, waiting: false, fired_24h: 4, last_fired: ago(300) },
+  { id: id(), name: '走廊温度', text: 'when no report from "meter-1" for 10 min\nthen alarm priority 3 title "仪表"', enabled: false, version: 1, by: 'admin', at: ago(90000), deleted: false, stopped: '', on: 0, waiting: false, fired_24h: 0, last_fired: null },
+];
+const target = (name, more) => ({ name, address: `https://${name}.example`, min_priority: 4, kinds: [], allow_private: false, enabled: true, health: 'working', delivered_at: ago(40), failed_at: null, failure: '', waiting: 0, oldest_at: null, dead: 0, ...more });
+const targets = [
+  target('property-system', { min_priority: 2 }),
+  target('fire-brigade', { health: 'failing', kinds: ['fire', 'smoke'], delivered_at: ago(86400 * 4), failed_at: ago(30), failure: 'the receiver answered 500 Internal Server Error', waiting: 3, oldest_at: ago(900), dead: 2 }),
+];
+const delivery = (of, kind, state, more) => ({ id: id(), target: of, kind, alarm: kind === 'test' ? null : id(), at: ago(60), state, attempts: 0, next_at: state === 'waiting' ? ago(-20) : null, reason: '', changed_at: ago(60), ...more });
+const deliveries = [
+  delivery('property-system', 'test', 'done'), delivery('property-system', 'alarm.raised', 'done'),
+  delivery('fire-brigade', 'alarm.acknowledged', 'waiting'), delivery('fire-brigade', 'alarm.raised', 'dead', { attempts: 87, reason: 'the receiver answered 500 Internal Server Error' }),
+];
 
 // ---- HTTP
 const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };
 const CSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; connect-src 'self'; worker-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
-const session = () => ({ user: { id: users[0].id, name: 'admin', role: 'admin' }, site: { name: 'Cedar Court', name_zh: '雪松苑', zone: 'Asia/Shanghai', demo: true }, permissions: ['device.read', 'device.command', 'video.read', 'alarm.read', 'alarm.handle', 'access.read', 'access.decide', 'people.read', 'people.write', 'work_order.read', 'work_order.write', 'health.read', 'system.operate', 'demo.play', 'user.manage', 'audit.read'], version: '0.1.0', epoch: EPOCH });
+const session = () => ({ user: { id: users[0].id, name: 'admin', role: 'admin' }, site: { name: 'Cedar Court', name_zh: '雪松苑', zone: 'Asia/Shanghai', demo: true }, permissions: ['device.read', 'device.command', 'video.read', 'alarm.read', 'alarm.handle', 'access.read', 'access.decide', 'people.read', 'people.write', 'work_order.read', 'work_order.write', 'rule.read', 'rule.write', 'health.read', 'system.operate', 'backup.run', 'demo.play', 'user.manage', 'audit.read'], version: '0.1.0', epoch: EPOCH });
 const fail = (status, code, message = code) => ({ status, body: { error: { code, message } } });
 const picture = (text, sub = '') => `<svg xmlns="http://www.w3.org/2000/svg" width="640" height="360"><defs><linearGradient id="g" x2="0" y2="1"><stop stop-color="#48525c"/><stop offset="1" stop-color="#1d2329"/></linearGradient></defs><rect width="640" height="360" fill="url(#g)"/><path d="M0 300L220 150h200l220 150z" fill="#2d343b"/><rect x="200" y="150" width="240" height="110" rx="22" fill="#11161b"/><rect x="255" y="210" width="130" height="36" rx="4" fill="#1d4fa3" stroke="#fff"/><text x="320" y="235" fill="#fff" font-family="sans-serif" font-size="20" text-anchor="middle">${text}</text><text x="14" y="26" fill="#dfe5ea" font-family="monospace" font-size="15">${sub || now().slice(0, 19)}</text></svg>`;
 const csv = (rows) => rows.map((r) => Object.values(r).map((v) => JSON.stringify(v ?? '')).join(',')).join('\n');
@@ -210,6 +240,18 @@ function route(method, path, q, body) {
     case 'GET session': return session();
     case 'DELETE session': return { status: 204 };
     case 'POST session': return body.old === PASSWORD ? { status: 204 } : fail(403, 'bad_credentials');
+    case 'GET rules': {
+      if (key === 'words') return { devices: devices.map((d) => ({ id: d.id, key: d.key, kind: d.kind, class: d.class, states: ['normal'], points: Object.entries(d.points).map(([name, p]) => ({ name, shape: typeof p.value === 'number' ? 'number' : 'word', unit: p.unit })) })), events: [{ code: 'access.denied', fields: ['reason', 'via'] }], schedules: ['night'], places: places.map((p) => p.key) };
+      if (verb === 'versions') return { versions: rules.filter((r) => r.id === key).map((r) => ({ ...r, what: 'created' })) };
+      return { rules };
+    }
+    case 'POST rules': {
+      if (key === 'check') {
+        const at = (body.text ?? '').indexOf('powr');
+        return { diagnostics: at < 0 ? [] : [{ code: 'unknown_point', params: { name: 'powr', near: 'power', known: 'power, total' }, message: 'no point "powr" there', line: 1, column: at + 1, start: at, end: at + 4 }] };
+      }
+      return fail(404, 'not_found');
+    }
     case 'GET places': return { places };
     case 'GET devices': return { seq: topics.devices.seq, devices };
     case 'POST devices': {
@@ -316,6 +358,19 @@ function route(method, path, q, body) {
       return o;
     }
     case 'GET health': return health();
+    case 'GET backup': return backup;
+    case 'POST backup': if (backup.running) return fail(409, 'backup_running'); takeBackup(); return { status: 202, body: backup };
+    case 'GET webhooks':
+      if (verb === 'deliveries') return { deliveries: deliveries.filter((d) => d.target === key && (!q.get('state') || d.state === q.get('state'))) };
+      return { targets, consumers: health().consumers };
+    case 'PUT webhooks': targets.find((x) => x.name === key).enabled = body.enabled; return { status: 204 };
+    case 'POST webhooks': {
+      if (verb === 'test') { const d = delivery(key, 'test', 'done'); deliveries.unshift(d); return { status: 202, body: d }; }
+      for (const d of deliveries) if (d.target === key && d.state === 'dead') d.state = 'waiting';
+      targets.find((x) => x.name === key).dead = 0;
+      return { status: 202, body: { deliveries: 1 } };
+    }
+    case 'POST deliveries': { const d = deliveries.find((x) => x.id === key); d.state = 'waiting'; targets.find((x) => x.name === d.target).dead--; return { status: 202, body: d }; }
     case 'GET demo': return { stories, auto: false };
     case 'POST actors': return { status: 202, body: null };
     case 'POST demo': if (!play[body.story]) return fail(404, 'not_found'); play[body.story](); return { status: 202, body: { run: id() } };

@@ -171,6 +171,46 @@ const stories = {
     await until('the person is gone', () => call(page, 'GET', `/api/people/${id}`).then(() => false, (e) => /404/.test(e.message)));
   },
 
+  async 'rules: a rule with an error is mended, tried, switched on, and raises its alarm'({ page }) {
+    const meter = await until('a meter that has reported', async () =>
+      (await call(page, 'GET', '/api/devices')).devices.find((d) => d.kind === 'meter' && d.class === 'power' && d.points.power));
+    const title = `E2E ${Date.now() % 100_000}`;
+    await open(page, '#/rules');
+    await page.click('[data-do=new]');
+    await page.fill('input[name=rule-name]', title);
+    const paper = page.locator('textarea[name=rule-text]');
+    await paper.fill(`when point powr of "${meter.key}" > 0 kW\nthen alarm priority 4 title "${title}"`);
+    await paper.press('Control+Enter');
+    const found = page.locator('[data-diagnostic=unknown_point]');
+    await found.waitFor();
+    assert.equal(await found.getAttribute('data-at'), '1:12', 'its line and column');
+    assert.match(await found.innerText(), /power/, 'what was meant');
+    assert.equal(await page.locator('.paper u').innerText(), 'powr', 'it is underlined in its place');
+    assert.ok(await page.locator('form button[type=submit]').isDisabled(), 'it cannot be saved');
+    await found.locator('button').click();
+    await page.keyboard.type('power');
+    await paper.press('Control+Enter');
+    await page.waitForSelector('[data-check=fine]');
+    await until('readings are on record', async () => {
+      await page.click('[data-do=dry-run]');
+      await page.waitForSelector('[data-firings]', { timeout: 30_000 });
+      return (await page.locator('[data-firings]').getAttribute('data-firings')) === '1';
+    }, 60_000);
+    await page.waitForSelector('svg rect');
+    await page.click('form button[type=submit]');
+    await page.click('[data-do=turn]');
+    const alarm = await until('its alarm', async () => (await openAlarms(page)).find((a) => a.type === 'rule' && a.title.title === title));
+    assert.deepEqual([alarm.priority, alarm.device], [4, meter.id]);
+    await open(page, `#/desk?alarm=${alarm.id}&queue=all`);
+    await page.locator(`[data-alarm="${alarm.id}"] h2`, { hasText: title }).waitFor();
+    await open(page, '#/rules');
+    const row = page.locator('[data-rule][data-enabled=true]', { hasText: title });
+    await row.locator('.name').click();
+    await page.waitForSelector('[data-do=delete]');
+    await page.click('[data-do=delete]');
+    await until('its alarm is over', async () => !(await openAlarms(page)).some((a) => a.id === alarm.id && a.active));
+  },
+
   async 'language: one click turns the whole page'({ page }) {
     await open(page, '#/desk');
     const chinese = await page.locator('h1').first().innerText();

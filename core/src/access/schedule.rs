@@ -92,6 +92,28 @@ impl Schedule {
             local.date().yesterday().is_ok_and(|yesterday| opens(yesterday, &|from, to| to <= from && at < to));
         today || last_night
     }
+
+    /// The next moment after which it may be open or closed where it was not: the nearest beginning or end of a window.
+    pub fn next_change(&self, now: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
+        let today = zone.to_datetime(now).date();
+        let days = today.yesterday().ok()?.series(jiff::Span::new().days(1)).take(9);
+        let edge = |date: Date, minutes: u16| {
+            let hours = i8::try_from(minutes / 60 % 24).ok()?;
+            let date = if minutes >= 1_440 { date.tomorrow().ok()? } else { date };
+            let at = date.at(hours, i8::try_from(minutes % 60).ok()?, 0, 0);
+            zone.to_ambiguous_timestamp(at).compatible().ok()
+        };
+        days.flat_map(|date| {
+            let windows = self.windows.iter().filter(move |(days, _, _)| days.contains(&date.weekday().into()));
+            windows.flat_map(move |(_, from, to)| {
+                let ends = if to <= from { date.tomorrow().ok() } else { Some(date) };
+                [edge(date, *from), ends.and_then(|ends| edge(ends, *to))]
+            })
+        })
+        .flatten()
+        .filter(|at| *at > now)
+        .min()
+    }
 }
 
 #[cfg(test)]
@@ -110,6 +132,21 @@ mod tests {
         assert!(open(&day, "2026-05-03T23:00:00Z")); // Monday 07:00 there
         assert!(!open(&day, "2026-05-04T14:00:00Z")); // Monday 22:00 there
         assert!(!open(&day, "2026-05-07T04:00:00Z")); // a closed Thursday
+    }
+
+    #[test]
+    fn its_next_change_is_the_nearest_edge_of_a_window() {
+        let night = [Window { days: vec![Day::Mon], from: "22:00".into(), to: "06:00".into() }];
+        let schedule = Schedule::new(&night, &[]).unwrap();
+        let zone = TimeZone::fixed(jiff::tz::offset(8));
+        let next = |at: &str| schedule.next_change(at.parse().unwrap(), &zone).unwrap().to_string();
+        assert_eq!(next("2026-05-04T00:00:00Z"), "2026-05-04T14:00:00Z"); // Monday 22:00
+        assert_eq!(next("2026-05-04T14:00:00Z"), "2026-05-04T22:00:00Z"); // Tuesday 06:00
+        assert_eq!(next("2026-05-04T22:00:00Z"), "2026-05-11T14:00:00Z"); // a week later
+        let day = [Window { days: vec![Day::Sun], from: "00:00".into(), to: "24:00".into() }];
+        let schedule = Schedule::new(&day, &[]).unwrap();
+        let next = |at: &str| schedule.next_change(at.parse().unwrap(), &zone).unwrap().to_string();
+        assert_eq!(next("2026-05-03T00:00:00Z"), "2026-05-03T16:00:00Z"); // the end of Sunday
     }
 
     #[test]

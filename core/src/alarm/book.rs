@@ -1,7 +1,7 @@
 //! The alarm book: every open alarm, one per key.
 
 use super::state::Changed;
-use super::{Alarm, AlarmKind, Clip, Delay, Facts, Flood, Input, Key, Note, ShelveError, shelve};
+use super::{Alarm, AlarmKind, Clip, Delay, Facts, Flood, Input, Key, Note, Priority, ShelveError, shelve};
 use crate::device::plus;
 use crate::device::telemetry::Value;
 use crate::effect::{Effect, Record};
@@ -118,6 +118,12 @@ impl Alarms {
     }
 
     fn raise(&mut self, pending: Pending, now: Timestamp, cx: &Context<'_>) -> Vec<Effect> {
+        // A rule that operators wrote says how soon someone must do something.
+        let priority = match pending.params.get("priority") {
+            Some(Value::Number(n)) if pending.key.kind == AlarmKind::Rule => Priority::of_number(*n),
+            _ => None,
+        };
+        let priority = priority.unwrap_or(pending.key.kind.priority());
         let Pending { key, event, observed_at, source, params, suppressed, .. } = pending;
         let kind = key.kind;
         let spec = key.device.and_then(|id| cx.compound.device(id));
@@ -125,7 +131,7 @@ impl Alarms {
         let alarm = self.open.entry(key.clone()).or_insert_with(|| Alarm {
             id: AlarmId::of_event(event, 0),
             key,
-            priority: kind.priority(),
+            priority,
             place: spec.map(|spec| spec.place),
             title: Params::new(),
             raised_at: now,
@@ -147,6 +153,7 @@ impl Alarms {
         }
         alarm.occurrences += 1;
         (alarm.acked_by, alarm.acked_at, alarm.cleared_at) = (None, None, None);
+        alarm.priority = priority;
         alarm.title = params;
         if let Some(spec) = spec {
             alarm.title.insert("device".into(), Value::Text(spec.name.clone()));

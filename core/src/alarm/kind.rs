@@ -99,14 +99,24 @@ kinds! {
     FaceCandidate = "face_candidate", Low, momentary;
     /// A part of the program is left stopped.
     ActorQuarantined = "actor_quarantined", High;
+    /// A rule that operators wrote: its title and priority are the rule's own.
+    Rule = "rule", Medium;
+    /// A rule that operators wrote was stopped.
+    RuleStopped = "rule_stopped", Medium;
     /// A disk is nearly full.
     DiskFull = "disk_full", High;
     /// The database is away or refuses.
     StoreAway = "store_away", High;
     /// The machine's clock was moved.
     ClockJump = "clock_jump", Medium, momentary;
+    /// Notices for a target were given up.
+    DeliveryFailed = "delivery_failed", Medium;
     /// Recording does not work.
     RecordingFailed = "recording_failed", High;
+    /// A backup that was due could not be taken.
+    BackupFailed = "backup_failed", Medium;
+    /// The program needs more memory than it was given.
+    MemoryHigh = "memory_high", Medium;
 }
 
 impl AlarmKind {

@@ -17,6 +17,13 @@ pub enum Priority {
 }
 
 impl Priority {
+    /// The priority of 1, 2, 3 or 4.
+    pub fn of_number(n: f64) -> Option<Self> {
+        [Priority::Critical, Priority::High, Priority::Medium, Priority::Low]
+            .into_iter()
+            .find(|priority| f64::from(priority.number()) == n)
+    }
+
     /// 1 to 4.
     pub fn number(self) -> u8 {
         match self {

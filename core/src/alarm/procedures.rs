@@ -312,6 +312,31 @@ pub(super) fn text(kind: AlarmKind) -> Text {
                 ),
             ],
         ),
+        AlarmKind::Rule => (
+            ("Rule of the site", "自定义规则报警"),
+            ("A rule that was written at this site came true.", "本园区自定义的规则条件成立。"),
+            ("See the title: whoever wrote the rule wanted to know.", "参见报警标题：规则编写者要求知晓此情况。"),
+            &[
+                ("Read the title and look at the device.", "阅读报警标题并查看相关设备。"),
+                LOOK,
+                ("If it raises without need, tell an engineer to mend the rule.", "如属误报，通知工程师修改规则。"),
+            ],
+        ),
+        AlarmKind::RuleStopped => (
+            ("Rule stopped", "规则已停用"),
+            (
+                "A rule cost too much, raised too often, or names a device that is gone.",
+                "规则开销过大、报警过于频繁，或引用了已不存在的设备。",
+            ),
+            (
+                "What the rule watches is not watched; other rules go on.",
+                "该规则监视的情况不再受监视，其他规则照常运行。",
+            ),
+            &[
+                ("Read the reason on the Rules page.", "在规则页面查看停用原因。"),
+                ("Mend the rule and save it: it starts again.", "修改并保存规则，规则将重新运行。"),
+            ],
+        ),
         AlarmKind::DiskFull => (
             ("Disk nearly full", "磁盘空间不足"),
             ("Recordings or data fill the disk.", "录像或数据占满磁盘。"),
@@ -356,6 +381,24 @@ pub(super) fn text(kind: AlarmKind) -> Text {
                 NOTE,
             ],
         ),
+        AlarmKind::DeliveryFailed => (
+            ("Notices not delivered", "通知未送达"),
+            (
+                "A target was not reached for three days, or answered that it wants no more notices.",
+                "目标系统连续三天无法送达，或已回复不再接收通知。",
+            ),
+            ("The integrator's system does not know of these alarms.", "对接系统不知道这些报警。"),
+            &[
+                (
+                    "Read the reason on the Integrations page and call whoever runs the target.",
+                    "在集成页查看失败原因，联系目标系统的负责人。",
+                ),
+                (
+                    "Enable the target if it is disabled, send a test, then send the failed notices again.",
+                    "如目标已停用请启用，发送测试，然后重新发送失败的通知。",
+                ),
+            ],
+        ),
         AlarmKind::RecordingFailed => (
             ("Recording failed", "录像失败"),
             ("A recording cannot be written.", "录像无法写入。"),
@@ -364,6 +407,26 @@ pub(super) fn text(kind: AlarmKind) -> Text {
                 ("Check the disk.", "检查磁盘。"),
                 ("Check that the camera is live.", "检查摄像机是否在线。"),
                 WORK_ORDER,
+            ],
+        ),
+        AlarmKind::BackupFailed => (
+            ("Backup failed", "备份失败"),
+            ("A backup that was due could not be taken.", "到期的备份未能完成。"),
+            ("After a loss, all since the last good backup is gone.", "一旦数据丢失，只能恢复到上次成功的备份。"),
+            &[
+                ("Read the reason on the health page.", "在系统状态页查看失败原因。"),
+                ("Make room on the backup's disk, or mount it again.", "清理备份磁盘空间或重新挂载该磁盘。"),
+                ("Press Back up now and wait for its end.", "点击“立即备份”并等待完成。"),
+            ],
+        ),
+        AlarmKind::MemoryHigh => (
+            ("Memory nearly used up", "内存占用过高"),
+            ("The program needs more than four fifths of its memory budget.", "程序占用内存已超过预算的五分之四。"),
+            ("The machine may end it, and everything restarts.", "系统可能强制结束程序，导致全部重启。"),
+            &[
+                ("See on the health page which queue grows.", "在系统状态页查看哪个队列在增长。"),
+                ("Find the device or camera that sends more than usual.", "找出数据量异常的设备或摄像机。"),
+                ("If nothing is wrong, raise limits.memory_mb.", "如一切正常，调高 limits.memory_mb。"),
             ],
         ),
     }

@@ -515,9 +515,13 @@ impl<D: Device> Machine for Twin<D> {
             | Body::WorkOrderOverdue { .. }
             | Body::CredentialExpired { .. }
             | Body::PeopleChanged { .. }
+            | Body::RuleFired { .. }
+            | Body::RuleStopped { .. }
+            | Body::RuleChanged { .. }
             | Body::ActorRestarted { .. }
             | Body::ActorQuarantined { .. }
             | Body::ClockJumped { .. }
+            | Body::TargetMoved { .. }
             | Body::SystemMoved { .. } => vec![],
         }
     }

@@ -1,15 +1,18 @@
 //! Rules: what follows from what happened. One file each; the list is [`RULES`].
 //!
 //! Fire release is not in the list: [`LifeSafety`] is a machine with a mailbox of its own, so that nothing queues before it.
+//! Nor are the rules that operators write: [`operator::OperatorRules`] has one too, so that a heavy rule delays nothing else.
 
 mod access_denied;
 mod device_alarm;
+pub mod expr;
 mod face_door;
 mod failed_command;
 mod fire_alarm;
 mod fire_release;
 mod forget_face;
 mod gate;
+pub mod operator;
 mod program;
 mod silent_device;
 

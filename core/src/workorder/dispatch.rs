@@ -151,7 +151,7 @@ impl Machine for Desk {
             id: Desk::id_for(*alarm),
             title,
             kind: kind.word().to_owned(),
-            priority: kind.priority(),
+            priority: Priority::try_from(*priority).unwrap_or(kind.priority()),
             device: event.device,
             place: spec.map(|spec| spec.place),
             alarm: Some(*alarm),

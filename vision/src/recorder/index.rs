@@ -131,6 +131,21 @@ fn parse_name(name: &str) -> Option<(i64, Option<i64>)> {
 ///
 /// Files that are not segments are left alone. A directory that does not exist is an empty catalogue.
 pub fn load(dir: &Path) -> io::Result<Catalogue> {
+    read(dir, |path, start_us| recover(dir, path, start_us))
+}
+
+/// Reads a camera's directory and changes nothing: a segment being written is one without an end, its length that of now.
+pub fn look(dir: &Path) -> io::Result<Catalogue> {
+    read(dir, |path, start_us| match fs::metadata(path) {
+        Ok(meta) => {
+            Ok(Some(Segment { start_us, end_us: i64::MAX, bytes: meta.len(), path: path.to_owned(), open: true }))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    })
+}
+
+fn read(dir: &Path, open: impl Fn(&Path, i64) -> io::Result<Option<Segment>>) -> io::Result<Catalogue> {
     let mut catalogue = Catalogue { pins: load_pins(dir)?, ..Catalogue::default() };
     for day in list(dir)? {
         if !day.file_type()?.is_dir() {
@@ -141,10 +156,12 @@ pub fn load(dir: &Path) -> io::Result<Catalogue> {
             let Some((start_us, lasted)) = name.to_str().and_then(parse_name) else { continue };
             let segment = match lasted {
                 Some(lasted) => {
-                    let (end_us, bytes) = (start_us + lasted, entry.metadata()?.len());
+                    // Retention may have removed it since the directory was read.
+                    let Ok(meta) = entry.metadata() else { continue };
+                    let (end_us, bytes) = (start_us + lasted, meta.len());
                     Some(Segment { start_us, end_us, bytes, path: entry.path(), open: false })
                 }
-                None => recover(dir, &entry.path(), start_us)?,
+                None => open(&entry.path(), start_us)?,
             };
             if let Some(segment) = segment {
                 catalogue.segments.insert(start_us, segment);

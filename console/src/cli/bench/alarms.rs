@@ -5,6 +5,9 @@ use super::{Bed, Common, Figures, quantile, with_cost};
 use crate::api::health::cpu_seconds;
 use crate::client::Client;
 use anyhow::Context;
+use gatehouse_core::device::link::Uplink;
+use gatehouse_core::id::DeviceId;
+use jiff::Timestamp;
 use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
 use serde_json::json;
 use std::collections::HashMap;
@@ -25,6 +28,15 @@ pub struct Alarms {
     /// Alarms in all
     #[arg(long, default_value_t = 500)]
     alarms: u32,
+    /// The most that is taken durably: offered at the intake as fast as it takes them, without broker and consoles
+    #[arg(long)]
+    burst: bool,
+    /// Devices that offer at the same time, in a burst
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=50_000))]
+    devices: u32,
+    /// Multiples of a burst's devices and alarms, each a row of its own
+    #[arg(long, value_delimiter = ',', default_value = "1")]
+    scale: Vec<u32>,
 }
 
 impl Alarms {
@@ -34,6 +46,15 @@ impl Alarms {
             self.rate > 0 && self.alarms > 0 && self.consoles > 0,
             "rate, alarms and consoles must be at least 1"
         );
+        if self.burst {
+            let mut rows = Vec::new();
+            for scale in self.scale.iter().map(|scale| (*scale).max(1)) {
+                let mut row = self.taken(self.devices * scale, self.alarms * scale).await?;
+                row.insert("scale".into(), json!(scale));
+                rows.push(row);
+            }
+            return Ok(super::growth(rows));
+        }
         let bed = Bed::start(&self.common.data.path(), Some(&site(self.alarms))).await?;
         let admin = Client::sign_in(bed.running.address, "admin", &bed.password).await?;
         let devices = admin.get("/api/devices").await?;
@@ -114,6 +135,56 @@ impl Alarms {
         figures.insert("p99_ms".into(), json!(quantile(&mut latencies, 0.99)));
         let figures = with_cost(figures, cpu);
         poll.abort();
+        bed.stop().await;
+        Ok(figures)
+    }
+
+    /// `ack_rate`, `p50_ms`, `p99_ms`: alarms taken durably; `rate`: until every alarm is in the book and the log too;
+    /// `bare_rate`: as many rows of the same size committed by PostgreSQL in groups made by hand.
+    async fn taken(&self, devices: u32, alarms: u32) -> anyhow::Result<Figures> {
+        let bed = Bed::start(&self.common.data.path(), Some(&site(devices))).await?;
+        let system = bed.running.app.system().clone();
+        let each = alarms.div_ceil(devices);
+        let cpu = cpu_seconds();
+        let began = Instant::now();
+        let mut offering = tokio::task::JoinSet::new();
+        for n in 0..devices {
+            let (intake, device) = (system.intake(), DeviceId::from_key(&format!("smoke-{n}")));
+            offering.spawn(async move {
+                let mut times = Vec::new();
+                for seq in 1..=u64::from(each) {
+                    let what = "help_call".to_owned();
+                    let call = Uplink::Happening { device, seq: Some(seq), observed_at: Some(Timestamp::now()), what };
+                    let said = Instant::now();
+                    while intake.offer(call.clone()).await.is_err() {
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                    }
+                    times.push(said.elapsed().as_secs_f64() * 1e3);
+                }
+                times
+            });
+        }
+        let mut acks = offering.join_all().await.concat();
+        let acked_s = began.elapsed().as_secs_f64();
+        system.drill_settle().await;
+        let settled_s = began.elapsed().as_secs_f64();
+        let cpu_s = cpu_seconds() - cpu;
+        let total = f64::from(each * devices);
+        let raised = super::store::occurrences(system.pool()).await?;
+        let (bare_s, mut bare) = super::store::bare(system.pool(), devices, each).await?;
+        let mut figures = Figures::new();
+        figures.insert("alarms".into(), json!(each * devices));
+        figures.insert("devices".into(), json!(devices));
+        figures.insert("ack_rate".into(), json!(total / acked_s));
+        figures.insert("p50_ms".into(), json!(quantile(&mut acks, 0.5)));
+        figures.insert("p99_ms".into(), json!(quantile(&mut acks, 0.99)));
+        figures.insert("rate".into(), json!(total / settled_s));
+        figures.insert("lost".into(), json!(i64::from(each * devices) - raised));
+        figures.insert("bare_rate".into(), json!(total / bare_s));
+        figures.insert("bare_p50_ms".into(), json!(quantile(&mut bare, 0.5)));
+        figures.insert("bare_p99_ms".into(), json!(quantile(&mut bare, 0.99)));
+        figures.insert("cpu_s".into(), json!(cpu_s));
+        figures.insert("rss_mb".into(), json!(crate::api::health::resident_mb()));
         bed.stop().await;
         Ok(figures)
     }

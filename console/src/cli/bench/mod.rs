@@ -2,11 +2,19 @@
 //!
 //! A bench runs the product in this process on a directory of its own, over real sockets, and ends by itself.
 
+mod actors;
 mod alarms;
+mod crash;
+mod devices;
 mod doors;
+mod load;
+mod process;
 mod recognition;
+mod soak;
 mod start;
+mod store;
 mod video;
+mod wire;
 
 use super::DataDir;
 use super::serve::fail;
@@ -30,8 +38,19 @@ pub struct Bench {
 enum What {
     /// Starts the compound from nothing and again, then watches it idle
     Start(start::Start),
+    /// What an actor costs: spawning, messages, restarts
+    Actors(actors::Actors),
     /// Alarms from a device's socket to the operators' browsers
     Alarms(alarms::Alarms),
+    /// kill -9 at random, and whether anything acknowledged is missing or there twice
+    Crash(crash::Crash),
+    /// Thousands of devices, from their sockets to a console
+    Devices(devices::Devices),
+    /// Many devices for a long time: whether memory and delay stay
+    Soak(soak::Soak),
+    /// The devices and who listens to them: started by other benches
+    #[command(hide = true)]
+    Load(load::Load),
     /// Decisions at a door
     Doors(doors::Doors),
     /// Plates and faces, processor time per frame
@@ -57,21 +76,43 @@ impl Bench {
             Ok(runtime) => runtime,
             Err(error) => return fail(&anyhow::anyhow!("the runtime cannot start: {error}")),
         };
+        if let What::Load(load) = &self.what {
+            return runtime.block_on(load.run());
+        }
         let (json, outcome) = runtime.block_on(async {
             match self.what {
+                What::Load(_) => (true, Ok(Figures::new())),
+                What::Actors(bench) => (bench.common.json, bench.measure().await),
+                What::Devices(bench) => (bench.common.json, bench.measure().await),
+                What::Soak(bench) => (bench.common.json, bench.measure().await),
                 What::Start(bench) => (bench.common.json, bench.measure().await),
                 What::Alarms(bench) => (bench.common.json, bench.measure().await),
+                What::Crash(bench) => (bench.common.json, bench.measure().await),
                 What::Doors(bench) => (bench.common.json, bench.measure()),
                 What::Recognition(bench) => (bench.common.json, tokio::task::block_in_place(|| bench.measure())),
                 What::Video(bench) => (bench.common.json, bench.measure().await),
             }
         });
         match outcome {
-            Ok(figures) if json => super::print(&format!("{}\n", Value::Object(figures))),
-            Ok(figures) => super::print(&table(&figures)),
+            Ok(figures) => {
+                let text = if json { format!("{}\n", Value::Object(figures.clone())) } else { table(&figures) };
+                let printed = super::print(&text);
+                match broken(&figures) {
+                    None => printed,
+                    Some(promise) => fail(&anyhow::anyhow!("{promise}")),
+                }
+            }
             Err(error) => fail(&error),
         }
     }
+}
+
+/// The promise that these figures break, if they do.
+fn broken(figures: &Figures) -> Option<String> {
+    ["missing", "doubled"].iter().find_map(|name| {
+        let count = figures.get(*name)?.as_u64().filter(|count| *count > 0)?;
+        Some(format!("{count} {name}: what was acknowledged is not in the store exactly once"))
+    })
 }
 
 /// Figures by their plain names, in the order they are read.
@@ -88,6 +129,20 @@ fn table(figures: &Figures) -> String {
         .collect()
 }
 
+/// One row as it is; several as a list.
+pub fn growth(mut rows: Vec<Figures>) -> Figures {
+    if rows.len() < 2 {
+        return rows.pop().unwrap_or_default();
+    }
+    let rows: Vec<_> = rows.into_iter().map(Value::Object).collect();
+    Figures::from_iter([("rows".to_owned(), Value::Array(rows))])
+}
+
+/// One line of JSON, for another process.
+pub fn serde_line(value: &impl serde::Serialize) -> anyhow::Result<String> {
+    Ok(serde_json::to_string(value)? + "\n")
+}
+
 /// A quantile of measured values by the nearest rank; zero when there are none.
 pub fn quantile(values: &mut [f64], q: f64) -> f64 {
     values.sort_by(f64::total_cmp);
@@ -101,6 +156,7 @@ pub struct Bed {
     pub running: Running,
     /// The first administrator's password.
     pub password: String,
+    options: Options,
     // The directory goes with it.
     _dir: tempfile::TempDir,
 }
@@ -117,9 +173,19 @@ impl Bed {
             config.site = Some(file);
         }
         let options = Options { data: dir.path().to_owned(), config, demo: site.is_none(), auto: false };
-        let running = compose::start(options, &mut Silent).await?;
+        let running = compose::start(options.clone(), &mut Silent).await?;
         let password = running.first_password.clone().context("a fresh directory has no administrator")?;
-        Ok(Self { running, password, _dir: dir })
+        Ok(Self { running, password, options, _dir: dir })
+    }
+
+    /// Stops it, starts it on the same directory and stops it again; how long the start took, ms.
+    pub async fn start_again(self) -> anyhow::Result<f64> {
+        self.running.stop().await;
+        let began = std::time::Instant::now();
+        let again = compose::start(self.options, &mut Silent).await?;
+        let took = began.elapsed().as_secs_f64() * 1e3;
+        again.stop().await;
+        Ok(took)
     }
 
     /// Stops it.

@@ -76,6 +76,26 @@ async function request<T>(method: Method, path: string, body?: unknown, signal?:
   return parsed as T;
 }
 
+/** An answer that comes line by line, each a JSON value. */
+export async function* lines<T>(path: string, body: unknown, signal: AbortSignal): AsyncGenerator<T> {
+  const headers = { 'Content-Type': 'application/json', 'Idempotency-Key': uuid() };
+  const response = await fetch(path, { method: 'POST', headers, body: JSON.stringify(body), signal, credentials: 'same-origin' });
+  if (!response.ok || !response.body) {
+    if (response.status === 401) onUnauthorised();
+    throw new ApiError(response.status, `http_${response.status}`, await response.text());
+  }
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = '';
+  for (;;) {
+    const { done, value } = await reader.read();
+    rest += value ?? '';
+    const whole = rest.split('\n');
+    rest = done ? '' : (whole.pop() ?? '');
+    for (const line of whole) if (line.trim()) yield JSON.parse(line) as T;
+    if (done) return;
+  }
+}
+
 export const http = {
   get: <T>(path: string, signal?: AbortSignal) => request<T>('GET', path, undefined, signal),
   post: <T>(path: string, body: unknown = {}) => request<T>('POST', path, body),

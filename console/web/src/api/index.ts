@@ -1,8 +1,9 @@
 // The server's routes as functions, one group per domain word.
-import { http, query } from './http';
+import { http, lines, query } from './http';
 import type {
-  AccessRecord, Alarm, AlarmDetail, AuditRow, Command, Counts, Credential, CredentialInput, Device, EventRow, Health,
-  Level, Passage, Person, PersonInput, Place, Priority, Session, Story, User, WorkOrder, WorkOrderState,
+  AccessRecord, Alarm, AlarmDetail, AuditRow, BackupHealth, Command, ConsumerHealth, Counts, Credential, CredentialInput, Delivery, Device,
+  Diagnostic, DryRunLine, EventRow, Health, Level, Passage, Person, PersonInput, Place, Priority, Rule, RuleVersion, RuleWords, Session, Story,
+  Target, User, WorkOrder, WorkOrderState,
 } from './types';
 
 export * from './types';
@@ -84,8 +85,36 @@ export const api = {
     move: (id: string, to: WorkOrderState, note?: string) =>
       http.post<WorkOrder>(`/api/work-orders/${part(id)}/state`, note ? { to, note } : { to }),
   },
+  rules: {
+    list: () => http.get<{ rules: Rule[] }>('/api/rules').then((r) => r.rules),
+    words: () => http.get<RuleWords>('/api/rules/words'),
+    check: (text: string) => http.post<{ diagnostics: Diagnostic[] }>('/api/rules/check', { text }).then((r) => r.diagnostics),
+    dryRun: (text: string, from: string, to: string, signal: AbortSignal) => lines<DryRunLine>('/api/rules/dry-run', { text, from, to }, signal),
+    create: (input: { name: string; text: string; enabled: boolean }) => http.post<Rule>('/api/rules', input),
+    update: (id: string, input: { name: string; text: string; enabled: boolean; version: number }) =>
+      http.put<Rule>(`/api/rules/${part(id)}`, input),
+    enable: (rule: Rule, enabled: boolean) =>
+      http.post<Rule>(`/api/rules/${part(rule.id)}/enabled`, { enabled, version: rule.version }),
+    remove: (id: string) => http.del(`/api/rules/${part(id)}`),
+    undo: (id: string) => http.post<Rule>(`/api/rules/${part(id)}/undo`),
+    versions: (id: string) => http.get<{ versions: RuleVersion[] }>(`/api/rules/${part(id)}/versions`).then((r) => r.versions),
+    restore: (id: string, version: number) => http.post<Rule>(`/api/rules/${part(id)}/restore`, { version }),
+  },
   health: () => http.get<Health>('/api/health'),
   restartActor: (key: string) => http.post<null>(`/api/actors/${part(key)}/restart`, {}),
+  backup: {
+    get: () => http.get<BackupHealth>('/api/backup'),
+    begin: () => http.post<BackupHealth>('/api/backup'),
+  },
+  webhooks: {
+    list: () => http.get<{ targets: Target[]; consumers: ConsumerHealth[] }>('/api/webhooks'),
+    deliveries: (target: string, state: string, limit = 100) =>
+      http.get<{ deliveries: Delivery[] }>(query(`/api/webhooks/${part(target)}/deliveries`, { state, limit })).then((r) => r.deliveries),
+    test: (target: string) => http.post<Delivery>(`/api/webhooks/${part(target)}/test`),
+    enable: (target: string, enabled: boolean) => http.put<void>(`/api/webhooks/${part(target)}`, { enabled }),
+    sendAgain: (id: string) => http.post<Delivery>(`/api/deliveries/${part(id)}/send-again`),
+    sendAllAgain: (target: string) => http.post<{ deliveries: number }>(`/api/webhooks/${part(target)}/send-again`),
+  },
   demo: {
     stories: () => http.get<{ stories: Story[]; auto: boolean }>('/api/demo/stories'),
     play: (story: string) => http.post<{ run: string }>('/api/demo/play', { story }),

@@ -273,6 +273,64 @@ export interface CameraHealth {
   restarts: number;
   last_frame_at: string | null;
 }
+// ---- rules that operators write
+export interface Rule {
+  id: string;
+  name: string;
+  text: string;
+  enabled: boolean;
+  version: number;
+  by: string;
+  at: string;
+  deleted: boolean;
+  stopped: string;
+  on: number;
+  waiting: boolean;
+  fired_24h: number;
+  last_fired: string | null;
+}
+export interface RuleVersion {
+  version: number;
+  name: string;
+  text: string;
+  enabled: boolean;
+  what: string;
+  by: string;
+  at: string;
+}
+/** What is wrong with a rule's text; `start` and `end` count UTF-16 units, as a textarea does. */
+export interface Diagnostic {
+  code: string;
+  params: Record<string, string>;
+  message: string;
+  line: number;
+  column: number;
+  start: number;
+  end: number;
+}
+export interface RuleWords {
+  devices: { id: string; key: string; kind: string; class: string; states: string[]; points: { name: string; shape: string; unit: string }[] }[];
+  events: { code: string; fields: string[] }[];
+  schedules: string[];
+  places: string[];
+}
+export interface DryRun {
+  from: string;
+  to: string;
+  count: number;
+  intervals: { device: string | null; from: string; to: string | null; value: number | null }[];
+  traces: { device: string; point: string; unit: string; limit: number; columns: [string, number, number][] }[];
+  rows: number;
+  cut_at: string | null;
+  cut_by: string;
+}
+export interface DryRunLine {
+  progress?: number;
+  found?: DryRun;
+  diagnostics?: Diagnostic[];
+  error?: ApiErrorBody['error'];
+}
+
 export interface Health {
   since: string;
   version: string;
@@ -301,8 +359,73 @@ export interface Health {
     undecodable: number;
     last_error: string;
   }[];
+  consumers: ConsumerHealth[];
   cameras: CameraHealth[];
   recognition: { plates_ms_p50: number; faces_ms_p50: number; frames: number; dropped: number };
+  memory_budget_mb: number;
+  queues: {
+    journal_depth: number;
+    journal_limit: number;
+    commits: number;
+    commit_seconds: number;
+    telemetry_depth: number;
+    telemetry_limit: number;
+    telemetry_written: number;
+    telemetry_dropped: number;
+    dropped: number;
+    mailboxes: number;
+    followers: number;
+    feed_lag: number;
+    feed_refreshes: number;
+  };
+  backup: BackupHealth;
+}
+export interface BackupHealth {
+  dir: string;
+  same_disk: boolean;
+  every_hours: number;
+  keep: number;
+  last: { at: string; path: string; bytes: number; rows: number; seconds: number; secrets: boolean } | null;
+  overdue: boolean;
+  running: { since: string; by: string; percent: number; what: string } | null;
+  last_error: string;
+  failures: number;
+}
+
+export interface ConsumerHealth {
+  key: string;
+  seq: number;
+  events: number;
+  seconds: number;
+}
+
+// ---- systems outside
+export interface Target {
+  name: string;
+  address: string;
+  min_priority: Priority;
+  kinds: string[];
+  allow_private: boolean;
+  enabled: boolean;
+  health: 'working' | 'failing' | 'gone';
+  delivered_at: string | null;
+  failed_at: string | null;
+  failure: string;
+  waiting: number;
+  oldest_at: string | null;
+  dead: number;
+}
+export interface Delivery {
+  id: string;
+  target: string;
+  kind: string;
+  alarm: string | null;
+  at: string;
+  state: 'waiting' | 'done' | 'dead';
+  attempts: number;
+  next_at: string | null;
+  reason: string;
+  changed_at: string;
 }
 
 // ---- demo, users, audit

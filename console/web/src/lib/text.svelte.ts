@@ -100,8 +100,10 @@ export function alarmWhere(alarm: Alarm): string {
 }
 
 export function alarmTitle(alarm: Alarm): string {
+  // A rule that operators wrote has a title of its own.
+  const own = alarm.type === 'rule' ? alarm.title.title : alarm.type === 'rule_stopped' ? `${alarmType(alarm)}：${alarm.title.rule ?? ''}` : '';
   const device = deviceName(alarm.device) || alarm.title.device || placeName(alarm.place);
-  return [alarmType(alarm), device].filter(Boolean).join(' · ');
+  return [own || alarmType(alarm), device].filter(Boolean).join(' · ');
 }
 
 export function orderTitle(order: WorkOrder): string {

@@ -106,6 +106,19 @@ export class Recent<T extends { id: string; at: string }> {
 
 const NO_COUNTS: Counts = { p1: 0, p2: 0, p3: 0, p4: 0, unacked: 0, shelved: 0 };
 
+/** What the health page remembers of each reading, for its lines. */
+export interface HealthReading {
+  cpu: number;
+  memory: number;
+  messages: number;
+  journal: number;
+  telemetry: number;
+  dropped: number;
+  lag: number;
+  commits: number;
+  commitSeconds: number;
+}
+
 class Live {
   // Five redraws a second: what an eye follows in a table, and a fifth of the work.
   readonly devices = new Table<Device>(
@@ -118,7 +131,7 @@ class Live {
   readonly passages = new Recent<Passage>(120);
   readonly access = new Recent<AccessRecord>(120);
   health = $state.raw<Health | null>(null);
-  healthLog = $state.raw<{ cpu: number; memory: number; messages: number }[]>([]);
+  healthLog = $state.raw<HealthReading[]>([]);
   places = $state.raw<Place[]>([]);
   status = $state<FeedStatus>({
     state: 'closed', silence: -1, lag: 0, offset: 0, epoch: '', reconnects: 0, resubscribes: 0,
@@ -258,7 +271,17 @@ class Live {
     this.health = health;
     this.healthLog = [
       ...this.healthLog.slice(-119),
-      { cpu: health.cpu_percent, memory: health.memory_mb, messages: health.broker.messages_in },
+      {
+        cpu: health.cpu_percent,
+        memory: health.memory_mb,
+        messages: health.broker.messages_in,
+        journal: health.queues.journal_depth,
+        telemetry: health.queues.telemetry_depth,
+        dropped: health.queues.dropped,
+        lag: health.queues.feed_lag,
+        commits: health.queues.commits,
+        commitSeconds: health.queues.commit_seconds,
+      },
     ];
   }
 }

@@ -40,12 +40,12 @@ struct Inner {
     addresses: Arc<Addresses>,
 }
 
-/// The outbox.
+/// The dispatch.
 #[derive(Clone)]
-pub(crate) struct Outbox(Arc<Inner>);
+pub(crate) struct Dispatch(Arc<Inner>);
 
-impl Outbox {
-    /// The outbox before a link, and its work.
+impl Dispatch {
+    /// The dispatch before a link, and its work.
     pub(crate) fn new(
         link: mpsc::Sender<Downlink>,
         addresses: Arc<Addresses>,
@@ -53,8 +53,8 @@ impl Outbox {
     ) -> (Self, impl Future<Output = ()> + Send) {
         let (queue, batches) = mpsc::channel(QUEUE);
         let inner = Inner { link, queue, waiting: Mutex::default(), batches: AtomicUsize::new(0), addresses };
-        let outbox = Self(Arc::new(inner));
-        (outbox.clone(), outbox.work(batches, away))
+        let dispatch = Self(Arc::new(inner));
+        (dispatch.clone(), dispatch.work(batches, away))
     }
 
     /// Takes the commands of a step; the receipt resolves as the step's own does.
@@ -182,33 +182,33 @@ mod tests {
         Downlink { device: DeviceId::from_key("door-1"), command: CommandId(uuid::Uuid::from_u128(n)), verb, deadline }
     }
 
-    fn outbox(room: usize) -> (Outbox, mpsc::Receiver<Downlink>) {
+    fn dispatch(room: usize) -> (Dispatch, mpsc::Receiver<Downlink>) {
         let (link, told) = mpsc::channel(room);
         let (_, away) = watch::channel(false);
-        let (outbox, work) = Outbox::new(link, Arc::default(), away);
+        let (dispatch, work) = Dispatch::new(link, Arc::default(), away);
         tokio::spawn(work);
-        (outbox, told)
+        (dispatch, told)
     }
 
     #[tokio::test]
     async fn a_command_goes_once_its_entry_is_on_the_disk_and_not_when_it_is_withdrawn_or_refused() {
-        let (outbox, mut told) = outbox(8);
+        let (dispatch, mut told) = dispatch(8);
         let (first, receipt) = oneshot::channel();
-        let forwarded = outbox.take(vec![downlink(1, Verb::Lock), downlink(2, Verb::Lock)], receipt);
-        assert!(outbox.withdraw(downlink(1, Verb::Lock).command) && !outbox.is_idle());
+        let forwarded = dispatch.take(vec![downlink(1, Verb::Lock), downlink(2, Verb::Lock)], receipt);
+        assert!(dispatch.withdraw(downlink(1, Verb::Lock).command) && !dispatch.is_idle());
         assert!(told.try_recv().is_err());
         first.send(true).unwrap();
         assert!(forwarded.await.unwrap());
         assert_eq!(told.recv().await.unwrap().command, downlink(2, Verb::Lock).command);
-        assert!(!outbox.withdraw(downlink(2, Verb::Lock).command), "it is gone");
+        assert!(!dispatch.withdraw(downlink(2, Verb::Lock).command), "it is gone");
 
         let (refused, receipt) = oneshot::channel();
-        let forwarded = outbox.take(vec![downlink(3, Verb::Lock)], receipt);
+        let forwarded = dispatch.take(vec![downlink(3, Verb::Lock)], receipt);
         refused.send(false).unwrap();
         assert!(!forwarded.await.unwrap());
         // A power cut: the receipt never resolves.
         let (cut, receipt) = oneshot::channel::<bool>();
-        let forwarded = outbox.take(vec![downlink(4, Verb::Lock)], receipt);
+        let forwarded = dispatch.take(vec![downlink(4, Verb::Lock)], receipt);
         drop(cut);
         assert!(forwarded.await.is_err());
         assert!(told.try_recv().is_err());
@@ -216,14 +216,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_release_waits_for_nothing_and_overtakes_an_unlock() {
-        let (outbox, mut told) = outbox(8);
+        let (dispatch, mut told) = dispatch(8);
         let (unlocked, receipt) = oneshot::channel();
-        let _unlocking = outbox.take(vec![downlink(1, Verb::Unlock { for_ms: 5_000 })], receipt);
+        let _unlocking = dispatch.take(vec![downlink(1, Verb::Unlock { for_ms: 5_000 })], receipt);
         let (_never, receipt) = oneshot::channel();
-        let _releasing = outbox.take(vec![downlink(2, Verb::Release)], receipt);
+        let _releasing = dispatch.take(vec![downlink(2, Verb::Release)], receipt);
         assert_eq!(told.try_recv().unwrap().verb, Verb::Release);
         unlocked.send(true).unwrap();
-        while !outbox.is_idle() {
+        while !dispatch.is_idle() {
             tokio::task::yield_now().await;
         }
         assert!(told.try_recv().is_err());
@@ -231,9 +231,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_person_does_not_wait_for_a_disk_that_hangs() {
-        let (outbox, mut told) = outbox(8);
+        let (dispatch, mut told) = dispatch(8);
         let (disk, receipt) = oneshot::channel();
-        let forwarded = outbox.take(vec![downlink(1, Verb::Unlock { for_ms: 5_000 })], receipt);
+        let forwarded = dispatch.take(vec![downlink(1, Verb::Unlock { for_ms: 5_000 })], receipt);
         assert_eq!(told.recv().await.unwrap().command, downlink(1, Verb::Lock).command);
         disk.send(true).unwrap();
         assert!(forwarded.await.unwrap());
