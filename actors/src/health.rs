@@ -81,7 +81,7 @@ impl System {
         let shared = self.shared();
         Figures {
             journal: shared.journal.figures(),
-            telemetry: shared.telemetry.figures(),
+            telemetry: shared.telemetry.health(),
             commands: shared.journal.meter().commands(),
         }
     }

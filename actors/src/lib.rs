@@ -46,7 +46,7 @@ pub use clock::Clock;
 pub use error::{Error, ErrorKind, StoreError};
 pub use ingress::IngressHealth;
 pub use journal::{JournalError, JournalHealth, SpillConfig};
-pub use meter::{Distribution, Figures, JournalFigures, TelemetryFigures};
+pub use meter::{Distribution, Figures, JournalFigures};
 pub use root::{StartError, System, SystemConfig};
 pub use supervise::{ActorHealth, Policy};
 pub use video::{Bookmark, NoVideo, VideoLink};
@@ -78,6 +78,7 @@ pub mod views {
     pub use crate::rule::{DryRun, RuleView, VersionView, Words};
     pub use crate::store::DatabaseHealth;
     pub use crate::supervise::ActorHealth;
+    pub use crate::telemetry::{Chart, TelemetryHealth};
     pub use crate::video::ClipRow;
     pub use crate::workorder::WorkOrderView;
     pub use gatehouse_core::device::shadow::DeviceView;

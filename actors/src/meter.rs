@@ -1,5 +1,6 @@
 //! What the system counts about itself, for the health page and for Prometheus.
 
+use crate::telemetry::TelemetryHealth;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -101,26 +102,13 @@ pub struct JournalFigures {
     pub commits: Distribution,
 }
 
-/// The telemetry writer's figures.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TelemetryFigures {
-    /// Readings that wait.
-    pub depth: usize,
-    /// Readings that may wait.
-    pub limit: usize,
-    /// Readings stored since the start.
-    pub written: u64,
-    /// Readings dropped since the start.
-    pub dropped: u64,
-}
-
 /// What the system counts about itself.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Figures {
     /// The single writer.
     pub journal: JournalFigures,
     /// The readings' way to the store.
-    pub telemetry: TelemetryFigures,
+    pub telemetry: TelemetryHealth,
     /// Commands that came into each state since the start.
     pub commands: BTreeMap<&'static str, u64>,
 }

@@ -57,7 +57,7 @@ impl Prepared {
             }
         }
         let mut latest: HashMap<_, Latest> = devices.iter().map(|id| (*id, Latest::new())).collect();
-        for (id, value) in telemetry::store::latest_of(pool, devices).await? {
+        for (id, value) in telemetry::store::latest(pool, devices).await? {
             latest.entry(id).or_default().push(value);
         }
         *self.stored.lock().unwrap_or_else(PoisonError::into_inner) = stored;

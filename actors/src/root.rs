@@ -52,8 +52,6 @@ const MOST_ANNOUNCED: usize = 2_000;
 const AT_ONCE: usize = 32;
 /// How long what only machines say to each other is kept.
 const INTERNAL_DAYS: i64 = 30;
-/// How long readings are kept.
-const READINGS_DAYS: i64 = 90;
 /// How long it is kept that a notice was delivered.
 const DONE_DAYS: i64 = 7;
 /// How long a notice that could not be delivered can be sent again.
@@ -86,6 +84,8 @@ pub struct SystemConfig {
     pub chaos_kills_per_s: f64,
     /// Who is told of alarms outside.
     pub outbox: OutboxConfig,
+    /// How long readings are kept.
+    pub keep: telemetry::Keep,
 }
 
 impl SystemConfig {
@@ -104,6 +104,7 @@ impl SystemConfig {
             #[cfg(feature = "chaos")]
             chaos_kills_per_s: 0.0,
             outbox: OutboxConfig::default(),
+            keep: telemetry::Keep::default(),
         }
     }
 }
@@ -186,8 +187,9 @@ impl System {
     pub async fn start(config: SystemConfig) -> Result<Self, StartError> {
         #[cfg(feature = "chaos")]
         let (config, kills_per_s) = crate::chaos::prepare(config);
-        let SystemConfig { pool, clock, site, downlinks, video, master_key, restarts, spill, free, outbox, .. } =
-            config;
+        let SystemConfig {
+            pool, clock, site, downlinks, video, master_key, restarts, spill, free, outbox, keep, ..
+        } = config;
         store::migrate(&pool).await?;
         if let Some(site) = &site {
             site.check().map_err(StartError::Site)?;
@@ -217,7 +219,7 @@ impl System {
         };
         let journal = Journal::open(around).await?;
         let (dispatch, hand_on) = Dispatch::new(downlinks, addresses.clone(), journal.away());
-        let (telemetry, telemetry_work) = telemetry::Writer::new(pool.clone());
+        let (telemetry, telemetry_work) = telemetry::History::open(pool.clone(), clock.clone(), keep).await?;
         let shared = Arc::new(Shared {
             pool: pool.clone(),
             clock: clock.clone(),
@@ -305,6 +307,7 @@ impl System {
         if let Err(error) = system.tell_removals().await {
             warn!(error = &error as &dyn std::error::Error, "Faces to be removed from devices are told later");
         }
+        system.spawn(system.history().clone().keep());
         for bookmark in video::store::pending(&pool).await? {
             video.bookmark(bookmark);
         }
@@ -468,7 +471,10 @@ impl System {
                 };
                 let latest = match shared.prepared.latest(id) {
                     Some(latest) => latest,
-                    None => telemetry::store::latest(&shared.pool, id).await?,
+                    None => {
+                        let latest = telemetry::store::latest(&shared.pool, &[id]).await?;
+                        latest.into_iter().map(|(_, value)| value).collect()
+                    }
                 };
                 twin.recall(latest);
                 Ok(twin)
@@ -573,9 +579,6 @@ impl System {
                 |days: i64| self.now().saturating_sub(SignedDuration::from_hours(24 * days)).unwrap_or(Timestamp::MIN);
             if let Err(error) = event::store::forget(self.pool(), before(INTERNAL_DAYS)).await {
                 warn!(error = &error as &dyn std::error::Error, "Old internal events are not removed");
-            }
-            if let Err(error) = telemetry::store::forget(self.pool(), before(READINGS_DAYS)).await {
-                warn!(error = &error as &dyn std::error::Error, "Old readings are not removed");
             }
             if let Err(error) = outbox::store::forget(self.pool(), before(DONE_DAYS), before(DEAD_DAYS)).await {
                 warn!(error = &error as &dyn std::error::Error, "Old deliveries are not removed");

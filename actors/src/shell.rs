@@ -52,7 +52,7 @@ pub(crate) struct Shared {
     pub compound: RwLock<Arc<Compound>>,
     pub access: access::Current,
     pub dispatch: Dispatch,
-    pub telemetry: crate::telemetry::Writer,
+    pub telemetry: crate::telemetry::History,
     pub prepared: Prepared,
 }
 

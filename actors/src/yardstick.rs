@@ -59,7 +59,7 @@ impl Yardstick {
         let journal = Journal::closed(around);
         let away = journal.away();
         let (dispatch, _) = Dispatch::new(mpsc::channel(1).0, addresses.clone(), away.clone());
-        let (telemetry, _) = telemetry::Writer::new(pool.clone());
+        let telemetry = telemetry::History::idle(pool.clone(), Clock::real());
         let shared = Arc::new(Shared {
             pool,
             clock: Clock::real(),

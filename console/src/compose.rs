@@ -11,6 +11,7 @@ use crate::{auth, backup, metrics, routes, site, webhooks};
 use anyhow::{Context, bail};
 use axum_server::accept::NoDelayAcceptor;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
+use gatehouse_actors::telemetry::Keep;
 use gatehouse_actors::{Change, SpillConfig, System, SystemConfig, staff};
 use gatehouse_adapters::mqtt::broker::{Broker, BrokerConfig};
 use gatehouse_adapters::mqtt::users::User;
@@ -122,6 +123,11 @@ pub async fn start(options: Options, progress: &mut (dyn Progress + Send)) -> an
         system_config.chaos_kills_per_s = gatehouse_actors::chaos::rate_from_env();
     }
     system_config.outbox = webhooks::open(&config.webhooks, origin(&config, &definition, address))?;
+    system_config.keep = Keep {
+        raw_days: config.telemetry.raw_days,
+        minute_days: config.telemetry.minute_days,
+        hour_days: config.telemetry.hour_days,
+    };
     let system = System::start(system_config).await.context("starting the actors")?;
 
     let (broker, mqtt_config) = open_broker(&config, &definition, &secrets).await?;

@@ -3,6 +3,7 @@
 //! The site's facts (doors, cameras, people) are in the file that `site` names. Secrets are given by file, never inline.
 
 use crate::backup::files::Video;
+use gatehouse_actors::telemetry::Keep;
 use gatehouse_adapters::webhook::WebhookConfig;
 use gatehouse_core::alarm::{AlarmKind, Priority};
 use gatehouse_core::outbox::kind_words;
@@ -36,6 +37,8 @@ pub struct Config {
     pub limits: Limits,
     /// Systems outside that are told of alarms.
     pub webhooks: Vec<Webhook>,
+    /// History of readings.
+    pub telemetry: Telemetry,
     /// TLS of the console.
     pub tls: Option<Tls>,
     /// Names by which browsers may reach the console besides the listening address, e.g. `https://gate.example`.
@@ -172,6 +175,18 @@ fn every_priority() -> u8 {
     4
 }
 
+/// History of readings: how long each resolution is kept. A row a day is kept for good.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Telemetry {
+    /// Readings as they came, days.
+    pub raw_days: u32,
+    /// A row a minute, days.
+    pub minute_days: u32,
+    /// A row an hour, days.
+    pub hour_days: u32,
+}
+
 /// TLS of the console, in PEM files.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -196,6 +211,7 @@ impl Default for Config {
             metrics: Metrics::default(),
             limits: Limits::default(),
             webhooks: Vec::new(),
+            telemetry: Telemetry::default(),
             tls: None,
             origins: Vec::new(),
             file: None,
@@ -242,6 +258,13 @@ impl Default for Limits {
 impl Default for Recognition {
     fn default() -> Self {
         Self { enabled: true }
+    }
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        let Keep { raw_days, minute_days, hour_days } = Keep::default();
+        Self { raw_days, minute_days, hour_days }
     }
 }
 
@@ -321,6 +344,16 @@ impl Config {
         }
         if self.limits.memory_mb < 256 {
             return Err(wrong("limits.memory_mb", "must be at least 256: the program needs that much by itself"));
+        }
+        let Telemetry { raw_days, minute_days, hour_days } = self.telemetry;
+        if raw_days < 4 || minute_days < raw_days || hour_days < minute_days || hour_days > 36_500 {
+            return Err(wrong(
+                "telemetry",
+                &format!(
+                    "raw_days {raw_days}, minute_days {minute_days}, hour_days {hour_days}: raw_days must be at least 4, and \
+                     none more than the next (36500 at most)"
+                ),
+            ));
         }
         if let Some(user) = self.broker.users.iter().find(|user| user.topics.is_empty()) {
             return Err(wrong(
@@ -405,6 +438,14 @@ mod tests {
         check(&format!("url = \"https://x\"\n{twice}"), "webhooks.name", "another name");
         let config = read(&format!("site = \"site.toml\"\n{twice}")).unwrap();
         assert!(config.webhooks[0].secret_file.is_absolute() && config.webhooks[0].min_priority == 4);
+    }
+
+    #[test]
+    fn a_history_that_forgets_the_coarse_before_the_fine_is_refused() {
+        let error = read("site = \"site.toml\"\n[telemetry]\nraw_days = 400\n").unwrap_err();
+        assert!(error.contains("telemetry") && error.contains("minute_days 180"), "{error}");
+        let config = read("site = \"site.toml\"\n[telemetry]\nraw_days = 14\n").unwrap();
+        assert_eq!((config.telemetry.raw_days, config.telemetry.minute_days), (14, 180));
     }
 
     #[test]

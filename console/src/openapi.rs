@@ -19,6 +19,8 @@ use utoipa::OpenApi;
         api::device::list_commands,
         api::device::show_command,
         api::device::cancel_command,
+        api::telemetry::show,
+        api::telemetry::export,
         api::alarm::list,
         api::alarm::show,
         api::alarm::acknowledge,

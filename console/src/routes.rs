@@ -32,6 +32,8 @@ pub fn build(app: Arc<App>) -> (Router, Vec<Route>) {
         .add(POST, "/api/session/password", P::Session, api::session::change_password)
         .add(GET, "/api/places", P::DeviceRead, api::place::list)
         .add(GET, "/api/devices", P::DeviceRead, api::device::list)
+        .add(GET, "/api/devices/{id}/telemetry", P::DeviceRead, api::telemetry::show)
+        .add(GET, "/api/devices/{id}/telemetry.csv", P::DeviceRead, api::telemetry::export)
         .add(POST, "/api/devices/{id}/commands", P::DeviceCommand, api::device::command)
         .add(GET, "/api/commands", P::DeviceRead, api::device::list_commands)
         .add(GET, "/api/commands/{id}", P::DeviceRead, api::device::show_command)

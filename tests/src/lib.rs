@@ -7,3 +7,4 @@ pub mod compound;
 pub mod database;
 pub mod product;
 pub mod receiver;
+pub mod timescale;

@@ -1,130 +1,153 @@
-//! Readings on their way to the history and the newest value of each point.
+//! The history of readings: taken in, written in batches, rolled up, read as charts.
+//!
+//! ```text
+//!  report ──▶ queue (oldest dropped) ──▶ 2 writers: ≤ 5 000 rows or 100 ms, one statement ──▶ history, latest, late minutes
+//!                                                                 keeper: minutes ▶ hours ▶ days, partitions, retention
+//!  chart  ◀── raw, every_minute, every_hour or every_day, by the span ◀──────────────────────────────────┘
+//! ```
 
+mod chart;
+pub mod drill;
+mod keep;
+mod plan;
+mod queue;
 pub(crate) mod store;
+mod writer;
 
-use crate::meter::TelemetryFigures;
+pub use chart::{Chart, ChartQuery, Line};
+pub use keep::Keep;
+pub use plan::{Bucket, Resolution, Stretch};
+pub use writer::TelemetryHealth;
+
+use crate::clock::Clock;
+use crate::error::StoreError;
+use crate::root::System;
 use gatehouse_core::device::telemetry::{PointName, Value};
 use gatehouse_core::id::DeviceId;
 use jiff::Timestamp;
 use sqlx::PgPool;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
-use tracing::warn;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use store::Features;
+use writer::Writer;
 
-/// Readings of one batch.
-const BATCH: usize = 1_000;
-/// The longest that a reading waits for its batch.
-const WITHIN: Duration = Duration::from_secs(1);
-/// Readings that may wait; beyond it the newest are dropped and counted.
-const DEPTH: usize = 50_000;
-
-/// One value of one point.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Reading {
-    pub device: DeviceId,
-    pub point: PointName,
-    pub at: Timestamp,
-    pub value: Value,
-}
-
-/// What the writer is given.
-enum Item {
-    Reading(Reading),
-    /// Write what is there and say so.
-    Settle(oneshot::Sender<()>),
-}
-
-/// The way to the writer.
+/// The history of readings.
 #[derive(Clone)]
-pub(crate) struct Writer {
-    queue: mpsc::Sender<Item>,
-    dropped: Arc<AtomicU64>,
-    held: Arc<AtomicBool>,
-    written: Arc<AtomicU64>,
+pub struct History(Arc<Inner>);
+
+struct Inner {
+    pool: PgPool,
+    clock: Clock,
+    keep: Keep,
+    features: Features,
+    writer: Writer,
+    passing: tokio::sync::Mutex<()>,
+    /// The moment of the last pass, seconds; 0: none yet.
+    rolled_at: AtomicI64,
+    /// Bits of the readings in a minute.
+    rate: AtomicU64,
+    /// When the rate was last measured, and what was written by then.
+    seen: Mutex<(Timestamp, u64)>,
 }
 
-impl Writer {
-    /// A writer and its work, which ends when the last writer is gone.
-    pub(crate) fn new(pool: PgPool) -> (Self, impl Future<Output = ()> + Send) {
-        let (queue, readings) = mpsc::channel(DEPTH);
-        let writer = Self { queue, dropped: Arc::default(), held: Arc::default(), written: Arc::default() };
-        let work = write(pool, readings, writer.written.clone(), writer.dropped.clone());
-        (writer, work)
+impl History {
+    /// The history in a migrated database, and the writers' work, which does not end by itself.
+    pub async fn open(
+        pool: PgPool,
+        clock: Clock,
+        keep: Keep,
+    ) -> Result<(Self, impl Future<Output = ()> + Send + 'static), StoreError> {
+        Self::open_with(pool, clock, keep, writer::DEPTH).await
     }
 
-    /// Queues the values of a report.
-    pub(crate) fn push(&self, device: DeviceId, points: &[(PointName, Value)], at: Timestamp) {
-        if self.held.load(Ordering::Relaxed) {
-            self.dropped.fetch_add(points.len() as u64, Ordering::Relaxed);
-            return;
-        }
-        for (point, value) in points {
-            let reading = Reading { device, point: point.clone(), at, value: value.clone() };
-            if self.queue.try_send(Item::Reading(reading)).is_err() {
-                self.dropped.fetch_add(1, Ordering::Relaxed);
-            }
-        }
+    /// The same with a queue of another depth.
+    pub async fn open_with(
+        pool: PgPool,
+        clock: Clock,
+        keep: Keep,
+        depth: usize,
+    ) -> Result<(Self, impl Future<Output = ()> + Send + 'static), StoreError> {
+        let features = store::features(&pool).await?;
+        let history = Self::with(pool, clock, keep, depth, features);
+        history.prepare().await?;
+        let working = history.clone();
+        let work = async move {
+            tokio::join!(working.0.writer.work(), working.0.writer.work());
+        };
+        Ok((history, work))
+    }
+
+    /// A history that takes nothing in and has no database.
+    pub(crate) fn idle(pool: PgPool, clock: Clock) -> Self {
+        let history = Self::with(pool, clock, Keep::default(), writer::DEPTH, Features::default());
+        history.hold(true);
+        history
+    }
+
+    fn with(pool: PgPool, clock: Clock, keep: Keep, depth: usize, features: Features) -> Self {
+        Self(Arc::new(Inner {
+            writer: Writer::new(pool.clone(), clock.clone(), depth),
+            passing: tokio::sync::Mutex::new(()),
+            rolled_at: AtomicI64::new(0),
+            rate: AtomicU64::new(features.rows_per_minute.to_bits()),
+            seen: Mutex::new((clock.now(), 0)),
+            pool,
+            clock,
+            keep,
+            features,
+        }))
+    }
+
+    /// Queues the values of a report; when the queue is full, its oldest reading goes.
+    pub fn push(&self, device: DeviceId, points: &[(PointName, Value)], at: Timestamp) {
+        self.0.writer.push(device, points, at);
     }
 
     /// Keeps no readings while the disk has no room for them; they are counted as dropped.
     pub(crate) fn hold(&self, on: bool) {
-        self.held.store(on, Ordering::Relaxed);
+        self.0.writer.hold(on);
     }
 
-    /// Waits until everything queued so far is written, or could not be.
-    pub(crate) async fn settle(&self) {
-        let (done, settled) = oneshot::channel();
-        if self.queue.send(Item::Settle(done)).await.is_ok() {
-            let _ = settled.await;
-        }
+    /// Waits until everything queued so far is written, or dropped by its rule.
+    pub async fn settle(&self) {
+        self.0.writer.settle().await;
     }
 
-    /// Its figures.
-    pub(crate) fn figures(&self) -> TelemetryFigures {
-        TelemetryFigures {
-            depth: self.queue.max_capacity() - self.queue.capacity(),
-            limit: self.queue.max_capacity(),
-            written: self.written.load(Ordering::Relaxed),
-            dropped: self.dropped(),
-        }
-    }
-
-    /// Readings dropped since the start: no room, or the database refused them.
+    /// Readings that were dropped or not taken since the start.
     pub(crate) fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+        self.0.writer.dropped()
+    }
+
+    /// How the history does.
+    pub fn health(&self) -> TelemetryHealth {
+        let rolled = self.0.rolled_at.load(Ordering::Relaxed);
+        TelemetryHealth {
+            store: self.0.features.word().to_owned(),
+            rolled_s: (rolled > 0).then(|| self.clock().now().as_second() - rolled),
+            ..self.0.writer.health()
+        }
+    }
+
+    fn pool(&self) -> &PgPool {
+        &self.0.pool
+    }
+
+    fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    fn features(&self) -> Features {
+        self.0.features
+    }
+
+    fn rows_per_minute(&self) -> f64 {
+        f64::from_bits(self.0.rate.load(Ordering::Relaxed))
     }
 }
 
-async fn write(pool: PgPool, mut items: mpsc::Receiver<Item>, written: Arc<AtomicU64>, lost: Arc<AtomicU64>) {
-    let mut batch = Vec::with_capacity(BATCH);
-    while let Some(first) = items.recv().await {
-        let deadline = tokio::time::Instant::now() + WITHIN;
-        let mut next = Some(first);
-        let mut settled = None;
-        while let Some(item) = next.take() {
-            match item {
-                Item::Reading(reading) => batch.push(reading),
-                Item::Settle(done) => settled = Some(done),
-            }
-            if batch.len() < BATCH && settled.is_none() {
-                next = tokio::time::timeout_at(deadline, items.recv()).await.ok().flatten();
-            }
-        }
-        if !batch.is_empty() {
-            let count = match store::write(&pool, &batch).await {
-                Ok(()) => &written,
-                Err(error) => {
-                    warn!(error = &error as &dyn std::error::Error, readings = batch.len(), "Readings were not stored");
-                    &lost
-                }
-            };
-            count.fetch_add(batch.len() as u64, Ordering::Relaxed);
-        }
-        batch.clear();
-        if let Some(done) = settled {
-            let _ = done.send(());
-        }
+impl System {
+    /// The history of readings.
+    pub fn history(&self) -> &History {
+        &self.shared().telemetry
     }
 }

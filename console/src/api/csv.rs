@@ -27,10 +27,10 @@ fn line(text: &mut String, cells: impl Iterator<Item = String>) {
     text.push_str("\r\n");
 }
 
-/// Quotes where needed, and defuses what a spreadsheet would run as a formula.
+/// Quotes where needed, and defuses what a spreadsheet would run as a formula; a number is none.
 fn quoted(cell: &str) -> String {
-    let harmless =
-        if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell.to_owned() };
+    let formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']) && cell.parse::<f64>().is_err();
+    let harmless = if formula { format!("'{cell}") } else { cell.to_owned() };
     if harmless.contains([',', '"', '\n', '\r']) { format!("\"{}\"", harmless.replace('"', "\"\"")) } else { harmless }
 }
 
@@ -43,5 +43,6 @@ mod tests {
         assert_eq!(quoted("plain"), "plain");
         assert_eq!(quoted("a \"b\", c"), "\"a \"\"b\"\", c\"");
         assert_eq!(quoted("=1+1"), "'=1+1");
+        assert_eq!(quoted("-12.5"), "-12.5");
     }
 }

@@ -7,6 +7,7 @@ use crate::metrics::process;
 pub use crate::metrics::process::cpu_seconds;
 use axum::Json;
 use axum::extract::State;
+use gatehouse_actors::telemetry::TelemetryHealth;
 use gatehouse_actors::views::{ActorHealth, ConsumerHealth, DatabaseHealth, IngressHealth, JournalHealth};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -42,6 +43,9 @@ pub struct Health {
     /// The writer of the log, and what it has on the local disk.
     #[schema(value_type = serde_json::Value)]
     pub journal: JournalHealth,
+    /// The history of readings.
+    #[schema(value_type = serde_json::Value)]
+    pub history: TelemetryHealth,
     /// Every actor.
     #[schema(value_type = Vec<serde_json::Value>)]
     pub actors: Vec<ActorHealth>,
@@ -72,14 +76,6 @@ pub struct QueueHealth {
     pub commits: u64,
     /// Time they took together, seconds.
     pub commit_seconds: f64,
-    /// Readings that wait for the history.
-    pub telemetry_depth: u64,
-    /// Readings that may wait.
-    pub telemetry_limit: u64,
-    /// Readings stored since the start.
-    pub telemetry_written: u64,
-    /// Readings dropped since the start.
-    pub telemetry_dropped: u64,
     /// Everything dropped or refused since the start.
     pub dropped: u64,
     /// Messages waiting in all mailboxes.
@@ -213,6 +209,7 @@ async fn look(app: &App) -> Health {
         cpu_percent: app.cpu().percent(),
         disk: disk(app.data(), app.system().room().borrow().word()),
         journal: app.system().journal(),
+        history: app.system().figures().telemetry,
         actors,
         ingress,
         consumers,
@@ -245,18 +242,13 @@ fn cameras(app: &App) -> Vec<CameraHealth> {
 }
 
 fn queues(app: &App, actors: &[ActorHealth], ingress: &[IngressHealth]) -> QueueHealth {
-    let figures = app.system().figures();
+    let journal = app.system().figures().journal;
     let feed = app.feed().figures();
-    let (journal, telemetry) = (figures.journal, figures.telemetry);
     QueueHealth {
         journal_depth: journal.depth as u64,
         journal_limit: journal.limit as u64,
         commits: journal.commits.count,
         commit_seconds: journal.commits.sum,
-        telemetry_depth: telemetry.depth as u64,
-        telemetry_limit: telemetry.limit as u64,
-        telemetry_written: telemetry.written,
-        telemetry_dropped: telemetry.dropped,
         // The readings' drops are the refusals of the source `telemetry`.
         dropped: ingress.iter().map(|source| source.refused).sum(),
         mailboxes: actors.iter().filter(|actor| actor.key != "journal").map(|actor| actor.depth as u64).sum(),

@@ -18,6 +18,7 @@ pub mod people;
 pub mod place;
 pub mod rule;
 pub mod session;
+pub mod telemetry;
 pub mod user;
 pub mod webhook;
 pub mod work_order;

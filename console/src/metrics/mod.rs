@@ -104,7 +104,11 @@ fn queues(page: &mut Page, system: &System) {
     page.family("gatehouse_telemetry_written_total", Kind::Counter, "Readings stored")
         .put(&[], telemetry.written as f64);
     page.family("gatehouse_telemetry_dropped_total", Kind::Counter, "Readings dropped: no room, or not stored")
-        .put(&[], telemetry.dropped as f64);
+        .put(&[], (telemetry.dropped + telemetry.refused) as f64);
+    page.family("gatehouse_telemetry_batches_total", Kind::Counter, "Batches of readings stored")
+        .put(&[], telemetry.batches as f64);
+    page.family("gatehouse_telemetry_failed_batches_total", Kind::Counter, "Tries of a batch that failed")
+        .put(&[], telemetry.failed_batches as f64);
     let mut commands =
         page.family("gatehouse_commands_total", Kind::Counter, "Commands that came into a state since the start");
     for (state, count) in &figures.commands {

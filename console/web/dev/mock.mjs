@@ -8,7 +8,7 @@ import { WebSocketServer } from 'ws';
 import { ago, D, devices, id, levels, people, places, rnd, sops, stories } from './compound.mjs';
 import { clipFile, Stream } from './stream.mjs';
 
-const DIST = join(dirname(fileURLToPath(import.meta.url)), '../../dist');
+const DIST = process.env.MOCK_DIST ?? join(dirname(fileURLToPath(import.meta.url)), '../../dist');
 const EPOCH = id();
 const PASSWORD = 'gatehouse-demo';
 const now = () => new Date().toISOString();
@@ -202,7 +202,8 @@ function health() {
     cameras: devices.filter((d) => d.kind === 'camera').map((d) => ({ id: d.id, key: d.key, live: d.state === 'live', reason: d.state === 'live' ? '' : 'timeout', fps: d.state === 'live' ? 15 : 0, kbps: d.state === 'live' ? 1100 + rnd() * 200 : 0, codec: 'H.264', width: 640, height: 360, viewers: 1, recording: true, restarts: 0, last_frame_at: now() })),
     recognition: { plates_ms_p50: 41, faces_ms_p50: 58, frames: 48211, dropped: 1203 },
     memory_budget_mb: 2048,
-    queues: { journal_depth: Math.round(rnd() * 12), journal_limit: 20000, commits: Math.round(messages / 20), commit_seconds: messages / 5000, telemetry_depth: Math.round(rnd() * 300), telemetry_limit: 50000, telemetry_written: messages * 2, telemetry_dropped: 0, dropped: 3, mailboxes: 2, followers: 8, feed_lag: Math.round(rnd() * 3), feed_refreshes: 1 },
+    history: { store: 'partitions', depth: Math.round(rnd() * 300), limit: 200000, written: messages * 2, dropped: 0, refused: 0, last_batch_ms: 2 + rnd() * 3, last_batch_rows: 40, failed_batches: 0, rolled_s: 20, last_error: '' },
+    queues: { journal_depth: Math.round(rnd() * 12), journal_limit: 20000, commits: Math.round(messages / 20), commit_seconds: messages / 5000, dropped: 3, mailboxes: 2, followers: 8, feed_lag: Math.round(rnd() * 3), feed_refreshes: 1 },
     backup,
   };
 }
@@ -228,6 +229,29 @@ const CSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 's
 const session = () => ({ user: { id: users[0].id, name: 'admin', role: 'admin' }, site: { name: 'Cedar Court', name_zh: '雪松苑', zone: 'Asia/Shanghai', demo: true }, permissions: ['device.read', 'device.command', 'video.read', 'alarm.read', 'alarm.handle', 'access.read', 'access.decide', 'people.read', 'people.write', 'work_order.read', 'work_order.write', 'rule.read', 'rule.write', 'health.read', 'system.operate', 'backup.run', 'demo.play', 'user.manage', 'audit.read'], version: '0.1.0', epoch: EPOCH });
 const fail = (status, code, message = code) => ({ status, body: { error: { code, message } } });
 const picture = (text, sub = '') => `<svg xmlns="http://www.w3.org/2000/svg" width="640" height="360"><defs><linearGradient id="g" x2="0" y2="1"><stop stop-color="#48525c"/><stop offset="1" stop-color="#1d2329"/></linearGradient></defs><rect width="640" height="360" fill="url(#g)"/><path d="M0 300L220 150h200l220 150z" fill="#2d343b"/><rect x="200" y="150" width="240" height="110" rx="22" fill="#11161b"/><rect x="255" y="210" width="130" height="36" rx="4" fill="#1d4fa3" stroke="#fff"/><text x="320" y="235" fill="#fff" font-family="sans-serif" font-size="20" text-anchor="middle">${text}</text><text x="14" y="26" fill="#dfe5ea" font-family="monospace" font-size="15">${sub || now().slice(0, 19)}</text></svg>`;
+/** A day's curve with a silence in it, or a state that comes and goes. */
+function pointChart(d, q) {
+  const [point, from, to, points] = [q.get('point'), Date.parse(q.get('from')), Date.parse(q.get('to')), Number(q.get('points') ?? 600)];
+  const step = Math.max(60, Math.ceil((to - from) / points / 60_000) * 60);
+  const about = { device: d.id, point, unit: d.points[point]?.unit ?? '', from: q.get('from'), to: q.get('to'), resolution: '1min', step_s: step };
+  const value = d.points[point]?.value;
+  const at = (ms) => new Date(ms).toISOString();
+  if (typeof value !== 'number') {
+    const cuts = [0, 0.2, 0.25, 0.6, 0.7, 1].map((share) => from + share * (to - from));
+    return { ...about, kind: 'states', stretches: cuts.slice(1).map((end, n) => ({ from: at(cuts[n]), to: at(end), state: typeof value === 'boolean' ? (n % 2 ? !value : value) : n % 2 ? 'open' : value ?? '', mixed: n === 3 })) };
+  }
+  const buckets = [];
+  for (let t = from; t < to; t += step * 1000) {
+    const share = (t - from) / (to - from);
+    if (share > 0.55 && share < 0.68) {
+      if (buckets.at(-1)?.count) buckets.push({ at: at(t), min: null, avg: null, max: null, last: null, count: 0 });
+      continue;
+    }
+    const avg = value * (1 + 0.15 * Math.sin(t / 7e6) + 0.02 * Math.sin(t / 3e5));
+    buckets.push({ at: at(t), min: avg - 0.04 * value, avg, max: avg + 0.05 * value, last: avg, count: 6 });
+  }
+  return { ...about, kind: 'numbers', buckets };
+}
 const csv = (rows) => rows.map((r) => Object.values(r).map((v) => JSON.stringify(v ?? '')).join(',')).join('\n');
 
 function route(method, path, q, body) {
@@ -253,7 +277,13 @@ function route(method, path, q, body) {
       return fail(404, 'not_found');
     }
     case 'GET places': return { places };
-    case 'GET devices': return { seq: topics.devices.seq, devices };
+    case 'GET devices': {
+      if (!key) return { seq: topics.devices.seq, devices };
+      const d = devices.find((x) => x.id === key);
+      if (!d) return fail(404, 'not_found');
+      const chart = pointChart(d, q);
+      return verb === 'telemetry.csv' ? { type: 'text/csv', text: csv(chart.buckets ?? chart.stretches) } : chart;
+    }
     case 'POST devices': {
       const d = devices.find((x) => x.id === key);
       if (!d) return fail(404, 'not_found');

@@ -147,6 +147,16 @@ const stories = {
     await page.click('[data-verb=unlock]');
     await page.waitForSelector('[data-command=executed]', { timeout: 15_000 });
     await page.keyboard.press('Escape');
+    const meter = devices.find((d) => Object.values(d.points).some((p) => typeof p.value === 'number'));
+    const point = Object.keys(meter.points).find((name) => typeof meter.points[name].value === 'number');
+    await open(page, `#/devices?device=${meter.id}`);
+    await page.click(`[data-point="${point}"]`);
+    await page.click('[data-range="1h"]');
+    await page.waitForSelector(`[data-chart="${point}"] [role=slider]`, { timeout: 10_000 });
+    await page.focus('[role=slider]');
+    await page.keyboard.press('End');
+    await page.waitForFunction(() => /\d/.test(document.querySelector('[data-readout]')?.textContent ?? ''));
+    await page.keyboard.press('Escape');
   },
 
   async 'people: a person is made, given a plate, loses it, gets it back, and is deleted'({ page }) {

@@ -13,6 +13,7 @@ mod recognition;
 mod soak;
 mod start;
 mod store;
+mod telemetry;
 mod video;
 mod wire;
 
@@ -55,6 +56,8 @@ enum What {
     Doors(doors::Doors),
     /// Plates and faces, processor time per frame
     Recognition(recognition::Recognition),
+    /// Readings into the history
+    Telemetry(telemetry::Telemetry),
     /// Live video from the camera to a browser's socket
     Video(video::Video),
 }
@@ -90,6 +93,7 @@ impl Bench {
                 What::Crash(bench) => (bench.common.json, bench.measure().await),
                 What::Doors(bench) => (bench.common.json, bench.measure()),
                 What::Recognition(bench) => (bench.common.json, tokio::task::block_in_place(|| bench.measure())),
+                What::Telemetry(bench) => (bench.common.json, bench.measure().await),
                 What::Video(bench) => (bench.common.json, bench.measure().await),
             }
         });

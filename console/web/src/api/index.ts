@@ -2,8 +2,8 @@
 import { http, lines, query } from './http';
 import type {
   AccessRecord, Alarm, AlarmDetail, AuditRow, BackupHealth, Command, ConsumerHealth, Counts, Credential, CredentialInput, Delivery, Device,
-  Diagnostic, DryRunLine, EventRow, Health, Level, Passage, Person, PersonInput, Place, Priority, Rule, RuleVersion, RuleWords, Session, Story,
-  Target, User, WorkOrder, WorkOrderState,
+  Diagnostic, DryRunLine, EventRow, Health, Level, Passage, Person, PersonInput, Place, PointChart, Priority, Rule, RuleVersion, RuleWords, Session,
+  Story, Target, User, WorkOrder, WorkOrderState,
 } from './types';
 
 export * from './types';
@@ -21,6 +21,11 @@ export const api = {
   },
   places: () => http.get<{ places: Place[] }>('/api/places').then((r) => r.places),
   devices: () => http.get<{ seq: number; devices: Device[] }>('/api/devices'),
+  telemetry: {
+    chart: (device: string, filter: Filter, signal?: AbortSignal) =>
+      http.get<PointChart>(query(`/api/devices/${part(device)}/telemetry`, filter), signal),
+    csv: (device: string, filter: Filter) => query(`/api/devices/${part(device)}/telemetry.csv`, filter),
+  },
   commands: {
     list: (device: string, limit = 10) =>
       http.get<{ commands: Command[] }>(query('/api/commands', { device, limit })).then((r) => r.commands),

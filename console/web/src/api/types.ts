@@ -69,6 +69,35 @@ export interface Device {
   announced: boolean;
   model: string;
 }
+export type Resolution = 'raw' | '1min' | '1h' | '1d';
+/** One bucket of a chart of numbers; all null: a hole begins here. */
+export interface ChartBucket {
+  at: string;
+  min: number | null;
+  avg: number | null;
+  max: number | null;
+  last: number | null;
+  count: number;
+}
+/** A stretch of time in one state; `mixed`: it is the last of several in its row. */
+export interface ChartStretch {
+  from: string;
+  to: string;
+  state: boolean | string;
+  mixed: boolean;
+}
+export interface PointChart {
+  device: string;
+  point: string;
+  unit: string;
+  from: string;
+  to: string;
+  resolution: Resolution;
+  step_s: number;
+  kind: 'numbers' | 'states';
+  buckets?: ChartBucket[];
+  stretches?: ChartStretch[];
+}
 export type Verb =
   | 'unlock' | 'lock' | 'release' | 'restore' | 'open' | 'close'
   | 'recall' | 'resume' | 'silence' | 'reset' | 'arm' | 'disarm';
@@ -348,6 +377,19 @@ export interface Health {
     oldest_at: string | null;
     refused: number;
   };
+  history: {
+    store: 'partitions' | 'timescale' | 'timescale, in part';
+    depth: number;
+    limit: number;
+    written: number;
+    dropped: number;
+    refused: number;
+    last_batch_ms: number;
+    last_batch_rows: number;
+    failed_batches: number;
+    rolled_s: number | null;
+    last_error: string;
+  };
   actors: { key: string; state: string; restarts: number; depth: number; reason: string }[];
   ingress: {
     source: string;
@@ -368,10 +410,6 @@ export interface Health {
     journal_limit: number;
     commits: number;
     commit_seconds: number;
-    telemetry_depth: number;
-    telemetry_limit: number;
-    telemetry_written: number;
-    telemetry_dropped: number;
     dropped: number;
     mailboxes: number;
     followers: number;

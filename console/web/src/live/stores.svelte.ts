@@ -276,7 +276,7 @@ class Live {
         memory: health.memory_mb,
         messages: health.broker.messages_in,
         journal: health.queues.journal_depth,
-        telemetry: health.queues.telemetry_depth,
+        telemetry: health.history.depth,
         dropped: health.queues.dropped,
         lag: health.queues.feed_lag,
         commits: health.queues.commits,
