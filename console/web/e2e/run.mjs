@@ -147,10 +147,12 @@ const stories = {
     await page.click('[data-verb=unlock]');
     await page.waitForSelector('[data-command=executed]', { timeout: 15_000 });
     await page.keyboard.press('Escape');
-    const meter = devices.find((d) => Object.values(d.points).some((p) => typeof p.value === 'number'));
-    const point = Object.keys(meter.points).find((name) => typeof meter.points[name].value === 'number');
+    const numbers = (d) => Object.keys(d.points).filter((name) => typeof d.points[name].value === 'number').sort();
+    const meter = devices.find((d) => d.kind === 'sensor' && numbers(d).length);
+    const point = numbers(meter)[0];
+    // What measures opens with its chart.
     await open(page, `#/devices?device=${meter.id}`);
-    await page.click(`[data-point="${point}"]`);
+    await page.waitForSelector(`[data-chart="${point}"]`);
     await page.click('[data-range="1h"]');
     await page.waitForSelector(`[data-chart="${point}"] [role=slider]`, { timeout: 10_000 });
     await page.focus('[role=slider]');

@@ -17,6 +17,7 @@ export const en: Dictionary = {
   'app.undo': 'Undo',
   'app.undone': 'Undone',
   'app.search': 'Search',
+  'app.filter': '{what}: {value}',
   'app.all': 'All',
   'app.yes': 'Yes',
   'app.no': 'No',

@@ -14,6 +14,7 @@ const ui = {
   'app.undo': '撤销',
   'app.undone': '已撤销',
   'app.search': '搜索',
+  'app.filter': '{what}：{value}',
   'app.all': '全部',
   'app.yes': '是',
   'app.no': '否',
