@@ -1,7 +1,8 @@
 //! The shell around a machine: one actor for every kind.
 //!
 //! It takes a message, reads the clock, lets `core` decide and hands the effects on. Nothing in `handle` waits: a step is
-//! whole or did not happen, also when the actor is killed.
+//! whole or did not happen, also when the actor is killed. While more events wait in the mailbox, steps share an entry of the
+//! journal: its state is written down once for all of them.
 
 use crate::access;
 use crate::address::{Addresses, Entered, Name};
@@ -9,7 +10,8 @@ use crate::clock::Clock;
 use crate::command::Dispatch;
 use crate::journal::{Entry, Journal, Mark, NewEvent, Receipt};
 use crate::prepared::{Prepared, Stored};
-use gatehouse_core::effect::Effect;
+use gatehouse_core::device::link::Downlink;
+use gatehouse_core::effect::{Effect, Record};
 use gatehouse_core::event::Event;
 use gatehouse_core::machine::{Context, Machine};
 use gatehouse_core::site::Compound;
@@ -23,6 +25,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tracing::debug;
+
+/// Steps of one entry: while more events wait in the mailbox, a machine goes on before its state is written down.
+const STEPS: u32 = 32;
 
 /// Events in a row that a machine may pass over without a mark.
 const UNMARKED: u32 = 256;
@@ -104,6 +109,16 @@ pub(crate) struct Running<M: Machine> {
     timer: Option<(Timestamp, AbortHandle)>,
     /// Events in a row that changed nothing and left no mark.
     unmarked: u32,
+    open: Steps,
+}
+
+/// What followed from steps whose entry is not queued yet.
+#[derive(Default)]
+struct Steps {
+    count: u32,
+    events: Vec<NewEvent>,
+    records: Vec<Record>,
+    downlinks: Vec<Downlink>,
 }
 
 impl<M: Machine> Drop for Running<M> {
@@ -128,16 +143,14 @@ impl<M: Machine> Shell<M> {
         step(&Context { now, wall, compound: &compound, access: &access })
     }
 
-    /// Sends what is to be sent and queues the rest with the machine's new position.
-    fn carry_out(&self, running: &mut Running<M>, effects: Vec<Effect>, origin: &Origin<'_>) -> Receipt {
-        let state = running.machine.snapshot();
-        let mut entry =
-            Entry { mark: Some(Mark { key: running.key.clone(), seq: running.seq, state }), ..Entry::default() };
+    /// Adds what follows from a step to the open entry.
+    fn collect(&self, running: &mut Running<M>, effects: Vec<Effect>, origin: &Origin<'_>) {
         let compound = self.shared.compound();
-        let mut downlinks = Vec::new();
+        let open = &mut running.open;
+        open.count += 1;
         for effect in effects {
             match effect {
-                Effect::Emit { device, body } => entry.events.push(NewEvent {
+                Effect::Emit { device, body } => open.events.push(NewEvent {
                     received_at: origin.now,
                     observed_at: origin.cause.and_then(|cause| cause.observed_at),
                     device,
@@ -147,17 +160,36 @@ impl<M: Machine> Shell<M> {
                     source_key: None,
                     body,
                 }),
-                Effect::Keep(record) => entry.records.push(record),
+                Effect::Keep(record) => open.records.push(record),
                 Effect::Send(downlink) => {
                     debug!(device.id = %downlink.device, verb = downlink.verb.word(), "Downlink");
-                    downlinks.push(downlink);
+                    open.downlinks.push(downlink);
                 }
             }
         }
-        let receipt = self.shared.journal.submit(entry);
+    }
+
+    /// Queues the open entry with the machine's new position, and sends what is to be sent.
+    fn close(&self, running: &mut Running<M>) -> Receipt {
+        let Steps { events, records, downlinks, .. } = std::mem::take(&mut running.open);
+        let mark = Mark { key: running.key.clone(), seq: running.seq, state: running.machine.snapshot() };
+        let receipt = self.shared.journal.submit(Entry { mark: Some(mark), events, records });
         let receipt = if downlinks.is_empty() { receipt } else { self.shared.dispatch.take(downlinks, receipt) };
         self.show(running);
         receipt
+    }
+
+    /// Carries out a step on its own.
+    fn carry_out(&self, running: &mut Running<M>, effects: Vec<Effect>, origin: &Origin<'_>) -> Receipt {
+        self.collect(running, effects, origin);
+        self.close(running)
+    }
+
+    /// Closes an entry that events left open.
+    fn settle(&self, running: &mut Running<M>) {
+        if running.open.count > 0 {
+            let _ = self.close(running);
+        }
     }
 
     fn show(&self, running: &mut Running<M>) {
@@ -191,13 +223,18 @@ impl<M: Machine> Shell<M> {
         let effects = self.with(now, |cx| running.machine.step(event, cx));
         running.seq = event.seq;
         // What changed nothing may be read again after a restart; but not more of it than is read in a moment.
-        if effects.is_empty() && running.machine.moved() == Some(false) && running.unmarked < UNMARKED {
+        let marked = running.open.count > 0 || running.unmarked >= UNMARKED;
+        if effects.is_empty() && !marked && running.machine.moved() == Some(false) {
             running.unmarked += 1;
             self.show(running);
             return;
         }
         running.unmarked = 0;
-        let _ = self.carry_out(running, effects, &Origin { cause: Some(event), now, by: &self.by });
+        self.collect(running, effects, &Origin { cause: Some(event), now, by: &self.by });
+        // A command does not wait for other steps.
+        if running.open.count >= STEPS || !running.open.downlinks.is_empty() {
+            let _ = self.close(running);
+        }
     }
 }
 
@@ -222,13 +259,22 @@ impl<M: Machine> Actor for Shell<M> {
         };
         let fresh = state.is_none();
         let machine = (self.load)(state).await?;
-        let mut running = Running { machine, seq, key: self.name.to_string(), depth, timer: None, unmarked: 0 };
+        let mut running = Running {
+            machine,
+            seq,
+            key: self.name.to_string(),
+            depth,
+            timer: None,
+            unmarked: 0,
+            open: Steps::default(),
+        };
         if !missed.is_empty() {
             debug!(actor = %self.name, events = missed.len(), "Replaying");
         }
         for event in &missed {
             self.take(&mut running, event);
         }
+        self.settle(&mut running);
         let now = self.shared.clock.now();
         let effects = self.with(now, |cx| running.machine.restored(cx));
         if fresh || !effects.is_empty() || running.machine.moved() == Some(true) {
@@ -246,9 +292,16 @@ impl<M: Machine> Actor for Shell<M> {
         running: &mut Running<M>,
     ) -> Result<(), ActorProcessingErr> {
         let mut earliest = None;
+        if !matches!(message, Message::Event(_)) {
+            self.settle(running);
+        }
         match message {
             Message::Event(event) => {
                 self.take(running, &event);
+                // Is another event in the mailbox already, its step joins this one's entry.
+                if running.depth.load(Ordering::Acquire) <= 1 {
+                    self.settle(running);
+                }
                 // Last, so that an empty mailbox means that what followed is queued too.
                 running.depth.fetch_sub(1, Ordering::Release);
             }

@@ -558,21 +558,33 @@ impl Body {
         }
     }
 
-    /// Whether operators see it on the timeline.
+    /// Whether operators see it on the timeline: what came in (`in.…`) and what parts ask each other (`ask.…`) they do not.
     pub fn shown(&self) -> bool {
-        let code = self.code();
-        !(code.starts_with("in.") || code.starts_with("ask."))
+        !matches!(
+            self,
+            Body::Reported { .. }
+                | Body::Linked { .. }
+                | Body::CardRead { .. }
+                | Body::Happening { .. }
+                | Body::Result { .. }
+                | Body::Seen { .. }
+                | Body::AskCommand { .. }
+                | Body::AskGrant { .. }
+                | Body::AskGateway { .. }
+                | Body::AskRaise { .. }
+                | Body::AskClear { .. }
+        )
     }
 
     /// The code that pages translate: the serde tag.
     pub fn code(&self) -> String {
-        match serde_json::to_value(self) {
-            Ok(serde_json::Value::Object(map)) => {
-                map.get("code").and_then(|code| code.as_str()).unwrap_or_default().to_owned()
-            }
-            Ok(_) | Err(_) => String::new(),
-        }
+        serde_json::to_string(self).map(|json| code_of(&json).to_owned()).unwrap_or_default()
     }
+}
+
+/// The code at the head of a body's JSON: the tag is written first.
+pub fn code_of(json: &str) -> &str {
+    json.strip_prefix("{\"code\":\"").and_then(|rest| rest.split('"').next()).unwrap_or_default()
 }
 
 /// The parameters of a stored body for display: its scalar fields. Numbers of cards are masked.
@@ -611,6 +623,26 @@ mod tests {
         assert_eq!(params["card"], Value::Text("••••••7890".into()));
         assert_eq!(masked("1234"), "••••");
         assert!(!body.shown());
+    }
+
+    #[test]
+    fn what_comes_in_and_what_parts_ask_each_other_is_not_shown() {
+        let kind = AlarmKind::Smoke;
+        for body in [
+            Body::CardRead { card: "1".into(), pin_given: true },
+            Body::Reported { points: vec![] },
+            Body::Happening { what: "sos".into() },
+            Body::AskClear { kind, zone: String::new(), reset: false },
+            Body::AskRaise { kind, zone: String::new(), params: Params::new(), test: false },
+            Body::AskGateway { lost: true },
+            Body::SystemMoved { what: "started".into() },
+            Body::Flood { active: true, alarms: 10 },
+            Body::Happened { what: "sos".into() },
+        ] {
+            let code = body.code();
+            assert!(Body::code(&body).contains('.'), "{code}");
+            assert_eq!(body.shown(), !(code.starts_with("in.") || code.starts_with("ask.")), "{code}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 pub mod access;
 pub mod alarm;
 pub mod command;
+mod deadlines;
 pub mod device;
 pub mod disk;
 pub mod effect;

@@ -13,6 +13,7 @@ use crate::effect::Effect;
 use crate::event::Event;
 use crate::site::Compound;
 use jiff::Timestamp;
+use serde::Serialize;
 
 /// What a machine may look at while it steps.
 #[derive(Clone, Copy)]
@@ -57,8 +58,8 @@ pub trait Machine: Send + 'static {
         vec![]
     }
 
-    /// What to store so that it can be restored.
-    fn snapshot(&self) -> serde_json::Value;
+    /// What to store so that it can be restored: JSON.
+    fn snapshot(&self) -> String;
 
     /// Whether what it would store differs from what was stored last, where no effect says so: a state that changed must be
     /// stored though nothing follows yet (a delay began), one that did not need not. None: the shell decides.
@@ -70,4 +71,9 @@ pub trait Machine: Send + 'static {
     fn view(&mut self) -> Option<Self::View> {
         None
     }
+}
+
+/// The JSON of a state. What cannot be written restores as new.
+pub(crate) fn stored(state: &impl Serialize) -> String {
+    serde_json::to_string(state).unwrap_or_else(|_| "null".to_owned())
 }

@@ -4,7 +4,7 @@ use super::{EventQuery, EventRow, EventView};
 use crate::address::Name;
 use crate::error::{Doing, StoreError};
 use crate::journal::{Logged, Mark};
-use gatehouse_core::event::{Audience, Event};
+use gatehouse_core::event::{Audience, Event, code_of};
 use gatehouse_core::id::{DeviceId, EventId};
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
@@ -20,7 +20,7 @@ pub(crate) async fn append(conn: &mut PgConnection, events: &[&Logged]) -> Resul
     let (mut devices, mut places, mut causes) = (Vec::with_capacity(n), Vec::with_capacity(n), Vec::with_capacity(n));
     let (mut bys, mut codes, mut shown, mut sources, mut bodies) = (vec![], vec![], vec![], vec![], vec![]);
     for Logged { event, source_key } in events.iter().copied() {
-        let body = serde_json::to_value(&event.body).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
+        let body = serde_json::to_string(&event.body).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
         seqs.push(i64::try_from(event.seq).map_err(|error| sqlx::Error::Encode(Box::new(error)))?);
         ids.push(event.id.0);
         received.push(event.received_at.to_sqlx());
@@ -29,15 +29,17 @@ pub(crate) async fn append(conn: &mut PgConnection, events: &[&Logged]) -> Resul
         places.push(event.place.map(|id| id.0));
         causes.push(event.cause.map(|id| id.0));
         bys.push(event.by.as_str());
-        codes.push(body.get("code").and_then(|code| code.as_str()).unwrap_or_default().to_owned());
+        codes.push(code_of(&body).to_owned());
         shown.push(event.body.shown());
         sources.push(source_key.as_deref());
         bodies.push(body);
     }
     sqlx::query(
         "insert into event_log (seq, id, received_at, observed_at, device, place, cause, by, code, shown, source_key, body)
-         select * from unnest($1::bigint[], $2::uuid[], $3::timestamptz[], $4::timestamptz[], $5::uuid[], $6::uuid[],
-                              $7::uuid[], $8::text[], $9::text[], $10::boolean[], $11::text[], $12::jsonb[])
+         select seq, id, received_at, observed_at, device, place, cause, by, code, shown, source_key, body::jsonb
+         from unnest($1::bigint[], $2::uuid[], $3::timestamptz[], $4::timestamptz[], $5::uuid[], $6::uuid[], $7::uuid[],
+                     $8::text[], $9::text[], $10::boolean[], $11::text[], $12::text[])
+           as event (seq, id, received_at, observed_at, device, place, cause, by, code, shown, source_key, body)
          on conflict (device, source_key) where source_key is not null and observed_at is not null do nothing",
     )
     .bind(seqs)
@@ -62,10 +64,10 @@ pub(crate) async fn mark(conn: &mut PgConnection, marks: &[&Mark]) -> Result<(),
     let last: BTreeMap<&str, &Mark> = marks.iter().map(|mark| (mark.key.as_str(), *mark)).collect();
     let keys: Vec<&str> = last.keys().copied().collect();
     let seqs: Vec<i64> = last.values().map(|mark| i64::try_from(mark.seq).unwrap_or(i64::MAX)).collect();
-    let states: Vec<&serde_json::Value> = last.values().map(|mark| &mark.state).collect();
+    let states: Vec<&str> = last.values().map(|mark| mark.state.as_str()).collect();
     sqlx::query(
         "insert into machine (key, seq, state)
-         select * from unnest($1::text[], $2::bigint[], $3::jsonb[])
+         select key, seq, state::jsonb from unnest($1::text[], $2::bigint[], $3::text[]) as mark (key, seq, state)
          on conflict (key) do update set seq = excluded.seq, state = excluded.state",
     )
     .bind(keys)

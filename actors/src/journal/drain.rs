@@ -37,7 +37,7 @@ struct Position {
 impl Position {
     /// The row that tells of it, to be written with what it tells of.
     fn mark(self) -> Queued {
-        let state = serde_json::to_value(self).unwrap_or_default();
+        let state = serde_json::to_string(&self).unwrap_or_else(|_| "null".to_owned());
         Queued { mark: Some(Mark { key: KEY.into(), seq: self.seq, state }), ..Queued::default() }
     }
 }

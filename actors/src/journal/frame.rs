@@ -149,8 +149,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn group(n: u64) -> Vec<Queued> {
-        let mark =
-            |seq| Mark { key: format!("device:{seq}"), seq, state: serde_json::json!({"n": seq, "w": "{\"at\":"}) };
+        let mark = |seq| Mark {
+            key: format!("device:{seq}"),
+            seq,
+            state: serde_json::json!({"n": seq, "w": "{\"at\":"}).to_string(),
+        };
         (0..n).map(|seq| Queued { mark: Some(mark(seq)), ..Queued::default() }).collect()
     }
 

@@ -54,7 +54,8 @@ const RECENT_COMMANDS: usize = 256;
 pub(crate) struct Mark {
     pub key: String,
     pub seq: u64,
-    pub state: serde_json::Value,
+    /// JSON.
+    pub state: String,
 }
 
 /// An event to be appended.

@@ -9,6 +9,8 @@ use tokio::sync::oneshot;
 
 /// Entries of one transaction.
 pub(super) const GROUP: usize = 512;
+/// Entries, events and records of one transaction: one that is too long is one whose answer comes too late.
+const WEIGHT: usize = 8 * GROUP;
 /// Entries that may wait; beyond it outside input is refused.
 pub(crate) const LIMIT: usize = 20_000;
 
@@ -108,7 +110,13 @@ impl Journal {
     /// The next group, and whether nothing comes after what is queued.
     pub(super) fn take_group(&self) -> (Vec<Queued>, bool) {
         let mut queue = lock(&self.0.queue);
-        let take = queue.waiting.len().min(GROUP);
+        let mut weight = 0;
+        let light = |queued: &&Queued| {
+            weight += 1 + queued.events.len() + queued.records.len();
+            weight <= WEIGHT
+        };
+        // The first goes alone when it is too heavy for company.
+        let take = queue.waiting.iter().take(GROUP).take_while(light).count().max(1).min(queue.waiting.len());
         (queue.waiting.drain(..take).collect(), queue.closed)
     }
 

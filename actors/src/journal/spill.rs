@@ -334,7 +334,7 @@ mod tests {
     }
 
     fn group(seq: u64, filler: usize) -> Vec<Queued> {
-        let state = serde_json::Value::String("x".repeat(filler));
+        let state = "x".repeat(filler);
         vec![Queued { mark: Some(Mark { key: "alarm".into(), seq, state }), ..Queued::default() }]
     }
 

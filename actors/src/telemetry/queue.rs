@@ -104,7 +104,9 @@ impl Queue {
     pub(super) fn push(&mut self, device: DeviceId, points: &[(PointName, Value)], at: Timestamp) -> Pushed {
         let mut pushed = Pushed::default();
         for (name, value) in points {
-            let (true, Some(series)) = (TIMES.contains(&at.as_second()), self.series(device, name)) else {
+            // A reading that is refused for its time makes no series.
+            let series = if TIMES.contains(&at.as_second()) { self.series(device, name) } else { None };
+            let Some(series) = series else {
                 pushed.refused += 1;
                 continue;
             };

@@ -14,6 +14,9 @@ use tokio::sync::broadcast;
 /// Messages kept for replay.
 const RING: usize = 4096;
 
+/// Bytes kept for replay: a message about ten thousand devices is large.
+const RING_BYTES: usize = 8 << 20;
+
 /// Messages a connection may be behind before it is replayed or refreshed.
 const BEHIND: usize = 256;
 
@@ -75,6 +78,7 @@ pub struct TopicFigures {
 struct State {
     seq: u64,
     ring: VecDeque<Arc<Published>>,
+    ring_bytes: usize,
     tx: broadcast::Sender<Arc<Published>>,
 }
 
@@ -100,7 +104,7 @@ impl Topic {
             permission,
             healing,
             snapshot,
-            state: Mutex::new(State { seq: 0, ring: VecDeque::new(), tx }),
+            state: Mutex::new(State { seq: 0, ring: VecDeque::new(), ring_bytes: 0, tx }),
             refreshes: AtomicU64::new(0),
             cut_off: AtomicU64::new(0),
         })
@@ -161,10 +165,12 @@ impl Topic {
         let mut state = self.state();
         state.seq += 1;
         let message = Arc::new(Published { seq: state.seq, kind, rest: rest(state.seq) });
-        if state.ring.len() == RING {
-            state.ring.pop_front();
-        }
+        state.ring_bytes += message.rest.len();
         state.ring.push_back(message.clone());
+        while state.ring.len() > RING || state.ring_bytes > RING_BYTES {
+            let Some(oldest) = state.ring.pop_front() else { break };
+            state.ring_bytes -= oldest.rest.len();
+        }
         // Nobody listening is not an error.
         let _ = state.tx.send(message);
     }
@@ -174,7 +180,7 @@ impl Topic {
         let state = self.state();
         let receiver = state.tx.subscribe();
         let start = match seen {
-            Some(seen) if seen <= state.seq && state.ring.front().is_none_or(|first| first.seq <= seen + 1) => {
+            Some(seen) if seen <= state.seq && state.ring.front().map_or(state.seq, |first| first.seq - 1) <= seen => {
                 Start::Replay(state.ring.iter().filter(|message| message.seq > seen).cloned().collect())
             }
             Some(_) | None => Start::Fresh(state.seq),
@@ -214,6 +220,19 @@ mod tests {
         (0..=RING + 10).for_each(|n| topic.event(&n));
         assert!(matches!(topic.follow(Some(3)).0, Start::Fresh(seq) if seq == RING as u64 + 11));
         assert!(matches!(topic.follow(Some(99_999)).0, Start::Fresh(_)), "a position from another run");
+    }
+
+    #[test]
+    fn large_messages_are_kept_up_to_so_many_bytes() {
+        let topic = topic();
+        let large = "x".repeat(RING_BYTES / 4);
+        (0..10).for_each(|_| topic.event(&large));
+        assert!(topic.state().ring.len() == 3 && topic.state().ring_bytes <= RING_BYTES);
+        assert!(matches!(topic.follow(Some(6)).0, Start::Fresh(10)));
+        assert!(matches!(topic.follow(Some(7)).0, Start::Replay(missed) if missed.len() == 3));
+        topic.event(&"x".repeat(RING_BYTES));
+        assert!(matches!(topic.follow(Some(10)).0, Start::Fresh(11)), "what no ring can hold was missed");
+        assert!(matches!(topic.follow(Some(11)).0, Start::Replay(missed) if missed.is_empty()));
     }
 
     #[test]

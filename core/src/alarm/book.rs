@@ -2,12 +2,13 @@
 
 use super::state::Changed;
 use super::{Alarm, AlarmKind, Clip, Delay, Facts, Flood, Input, Key, Note, Priority, ShelveError, shelve};
+use crate::deadlines::Deadlines;
 use crate::device::plus;
 use crate::device::telemetry::Value;
 use crate::effect::{Effect, Record};
 use crate::event::{Body, Event, Params};
 use crate::id::{AlarmId, ClipId, DeviceId, EventId};
-use crate::machine::{Context, Machine};
+use crate::machine::{Context, Machine, stored};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -37,6 +38,10 @@ pub struct Pending {
 #[derive(Clone, Debug, Default)]
 pub struct Alarms {
     open: BTreeMap<Key, Alarm>,
+    /// Where an id is found.
+    keys: BTreeMap<AlarmId, Key>,
+    /// Until when they are shelved.
+    shelves: Deadlines<Key>,
     kept: Kept,
 }
 
@@ -110,11 +115,17 @@ impl Alarms {
     /// The book as stored: rows of the open alarms, and what waits.
     pub fn restore(open: Vec<Alarm>, snapshot: serde_json::Value) -> Result<Self, serde_json::Error> {
         let kept = if snapshot.is_null() { Kept::default() } else { serde_json::from_value(snapshot)? };
-        Ok(Self { open: open.into_iter().map(|alarm| (alarm.key.clone(), alarm)).collect(), kept })
+        let shelved = |alarm: &Alarm| alarm.facts.shelved_until.map(|until| (alarm.key.clone(), until));
+        Ok(Self {
+            keys: open.iter().map(|alarm| (alarm.id, alarm.key.clone())).collect(),
+            shelves: open.iter().filter_map(shelved).collect(),
+            open: open.into_iter().map(|alarm| (alarm.key.clone(), alarm)).collect(),
+            kept,
+        })
     }
 
     fn find(&mut self, id: AlarmId) -> Option<&mut Alarm> {
-        self.open.values_mut().find(|alarm| alarm.id == id)
+        self.open.get_mut(self.keys.get(&id)?)
     }
 
     fn raise(&mut self, pending: Pending, now: Timestamp, cx: &Context<'_>) -> Vec<Effect> {
@@ -128,6 +139,9 @@ impl Alarms {
         let kind = key.kind;
         let spec = key.device.and_then(|id| cx.compound.device(id));
         let new = !self.open.contains_key(&key);
+        if new {
+            self.keys.insert(AlarmId::of_event(event, 0), key.clone());
+        }
         let alarm = self.open.entry(key.clone()).or_insert_with(|| Alarm {
             id: AlarmId::of_event(event, 0),
             key,
@@ -204,6 +218,8 @@ impl Alarms {
             return effects;
         }
         let Some(mut alarm) = self.open.remove(&key) else { return effects };
+        self.keys.remove(&alarm.id);
+        self.shelves.set(&key, None);
         alarm.closed_at = Some(now);
         alarm.facts.shelved_until = None;
         effects.retain(|effect| !matches!(effect, Effect::Keep(Record::Alarm(_))));
@@ -284,7 +300,9 @@ impl Alarms {
                 alarm.shelve_reason = reason.clone();
                 let params =
                     [("reason".into(), Value::Text(reason)), ("minutes".into(), Value::Number(f64::from(minutes)))];
-                (alarm.key.clone(), keep(alarm, "shelved", now, &by, params.into()))
+                let (key, effects) = (alarm.key.clone(), keep(alarm, "shelved", now, &by, params.into()));
+                self.shelves.set(&key, Some(until));
+                (key, effects)
             }
             AlarmCall::Unshelve { alarm: id, by } => {
                 let alarm = self.find(id).ok_or(AlarmCallError::NotOpen(id))?;
@@ -292,7 +310,9 @@ impl Alarms {
                     return Err(AlarmCallError::NotShelved(id));
                 }
                 alarm.shelve_reason.clear();
-                (alarm.key.clone(), keep(alarm, "unshelved", now, &by, Params::new()))
+                let (key, effects) = (alarm.key.clone(), keep(alarm, "unshelved", now, &by, Params::new()));
+                self.shelves.set(&key, None);
+                (key, effects)
             }
         };
         Ok(self.close(key, now, effects))
@@ -355,7 +375,9 @@ impl Machine for Alarms {
                 false => self.clear(&pending.key, pending.reset, at),
             });
         }
-        for alarm in self.open.values_mut() {
+        for key in self.shelves.due(now) {
+            self.shelves.set(&key, None);
+            let Some(alarm) = self.open.get_mut(&key) else { continue };
             if alarm.facts.step(Input::Tick, now) == Changed::Unshelved {
                 alarm.shelve_reason.clear();
                 effects.extend(keep(alarm, "unshelved", now, "system", Params::new()));
@@ -376,16 +398,15 @@ impl Machine for Alarms {
 
     fn wake(&self) -> Option<Timestamp> {
         let delays = self.kept.pending.iter().map(|pending| pending.delay.due);
-        let shelves = self.open.values().filter_map(|alarm| alarm.facts.shelved_until);
-        delays.chain(shelves).chain(self.kept.flood.wake()).min()
+        delays.chain(self.shelves.next()).chain(self.kept.flood.wake()).min()
     }
 
     fn restored(&mut self, cx: &Context<'_>) -> Vec<Effect> {
         self.tick(cx)
     }
 
-    fn snapshot(&self) -> serde_json::Value {
-        serde_json::to_value(&self.kept).unwrap_or_default()
+    fn snapshot(&self) -> String {
+        stored(&self.kept)
     }
 
     fn view(&mut self) -> Option<()> {

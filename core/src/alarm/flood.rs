@@ -7,10 +7,7 @@ use std::collections::VecDeque;
 const WINDOW: SignedDuration = SignedDuration::from_mins(10);
 const BEGINS: usize = 10;
 const ENDS: usize = 5;
-/// Beyond this the count no longer matters; it bounds the memory of a storm.
-const MOST: usize = 1_000;
-
-/// Counts alarms of the last ten minutes.
+/// Counts alarms of the last ten minutes, as far as that matters: up to [`BEGINS`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Flood {
     raised: VecDeque<Timestamp>,
@@ -23,7 +20,7 @@ impl Flood {
         self.active
     }
 
-    /// Alarms in the window.
+    /// Alarms in the window, at most ten.
     pub fn alarms(&self) -> u32 {
         u32::try_from(self.raised.len()).unwrap_or(u32::MAX)
     }
@@ -31,7 +28,7 @@ impl Flood {
     /// Counts a raise; tells when a flood begins.
     pub fn raise(&mut self, now: Timestamp) -> Option<bool> {
         self.raised.push_back(now);
-        if self.raised.len() > MOST {
+        while self.raised.len() > BEGINS {
             self.raised.pop_front();
         }
         self.tick(now)
@@ -75,5 +72,14 @@ mod tests {
         assert_eq!(flood.raise(at(450)), Some(true));
         assert_eq!(flood.tick(at(700)), None);
         assert_eq!(flood.tick(at(900)), Some(false));
+    }
+
+    #[test]
+    fn a_storm_is_remembered_by_its_last_ten_and_ends_when_it_is_over() {
+        let mut flood = Flood::default();
+        let at = |s: i64| Timestamp::from_second(1_780_000_000 + s).unwrap();
+        let told: Vec<_> = (0..5_000).filter_map(|s| flood.raise(at(s / 10))).collect();
+        assert_eq!((told, flood.alarms(), flood.raised.len()), (vec![true], 10, 10));
+        assert_eq!((flood.tick(at(1_098)), flood.tick(at(1_099))), (None, Some(false)));
     }
 }

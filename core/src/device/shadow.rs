@@ -13,7 +13,7 @@ use crate::command::{Command, CommandRefused, CommandState, Delivery, answer_ms}
 use crate::effect::{Effect, Record};
 use crate::event::{Body, Event};
 use crate::id::{AccessId, CommandId, DeviceId, EventId, PlaceId};
-use crate::machine::{Context, Machine};
+use crate::machine::{Context, Machine, stored};
 use crate::recognition::Seen;
 use crate::site::Spec;
 use jiff::Timestamp;
@@ -605,8 +605,8 @@ impl<D: Device> Machine for Twin<D> {
         effects
     }
 
-    fn snapshot(&self) -> serde_json::Value {
-        serde_json::to_value(&self.kept).unwrap_or_default()
+    fn snapshot(&self) -> String {
+        stored(&self.kept)
     }
 
     fn view(&mut self) -> Option<DeviceView> {

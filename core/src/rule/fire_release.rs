@@ -8,7 +8,7 @@ use crate::device::link::{DeviceKind, Verb};
 use crate::effect::Effect;
 use crate::event::{Body, Event};
 use crate::id::{CommandId, DeviceId};
-use crate::machine::{Context, Machine};
+use crate::machine::{Context, Machine, stored};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -99,7 +99,7 @@ impl Machine for LifeSafety {
         ((), vec![])
     }
 
-    fn snapshot(&self) -> serde_json::Value {
-        serde_json::to_value(self).unwrap_or_default()
+    fn snapshot(&self) -> String {
+        stored(self)
     }
 }

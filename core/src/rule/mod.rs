@@ -23,7 +23,7 @@ use crate::alarm::AlarmKind;
 use crate::effect::Effect;
 use crate::event::{Body, Event, Params};
 use crate::id::DeviceId;
-use crate::machine::{Context, Machine};
+use crate::machine::{Context, Machine, stored};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -94,8 +94,8 @@ impl Machine for Rules {
         vec![]
     }
 
-    fn snapshot(&self) -> serde_json::Value {
-        serde_json::to_value(&self.memory).unwrap_or_default()
+    fn snapshot(&self) -> String {
+        stored(&self.memory)
     }
 
     fn view(&mut self) -> Option<()> {

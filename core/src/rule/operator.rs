@@ -11,7 +11,7 @@ use crate::device::telemetry::{PointName, Value};
 use crate::effect::Effect;
 use crate::event::{Body, Event, Params};
 use crate::id::{CommandId, DeviceId, RuleId};
-use crate::machine::{Context, Machine};
+use crate::machine::{Context, Machine, stored};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -467,7 +467,7 @@ impl Machine for OperatorRules {
         effects
     }
 
-    fn snapshot(&self) -> serde_json::Value {
+    fn snapshot(&self) -> String {
         let kept: BTreeMap<RuleId, Kept> = self
             .rules
             .iter()
@@ -476,7 +476,7 @@ impl Machine for OperatorRules {
                 (*id, Kept { subjects: subjects.unwrap_or_default(), ..running.kept() })
             })
             .collect();
-        serde_json::to_value(kept).unwrap_or_default()
+        stored(&kept)
     }
 
     fn view(&mut self) -> Option<OperatorView> {
@@ -536,6 +536,10 @@ mod tests {
         effects.iter().filter_map(said).collect()
     }
 
+    fn read(rules: &OperatorRules) -> serde_json::Value {
+        serde_json::from_str(&rules.snapshot()).unwrap()
+    }
+
     #[test]
     fn a_rule_whose_device_is_gone_is_stopped_once_and_the_others_go_on() {
         let (both, one, access) = (compound(&["a", "b"]), compound(&["b"]), Snapshot::default());
@@ -547,12 +551,12 @@ mod tests {
             assert_eq!(said(&rules.call(heard(key, 31.0), &cx).1), ["rule.fired", "ask.raise"]);
         }
         let cx = Context { compound: &one, ..cx };
-        let mut rules = OperatorRules::restore(vec![hot("a"), hot("b")], rules.snapshot(), &cx).unwrap();
+        let mut rules = OperatorRules::restore(vec![hot("a"), hot("b")], read(&rules), &cx).unwrap();
         assert_eq!(said(&rules.restored(&cx)), ["rule.fired", "ask.clear", "rule.stopped", "ask.raise"]);
         assert_eq!(said(&rules.call(heard("b", 20.0), &cx).1), ["rule.fired", "ask.clear"]);
         let view = rules.view().unwrap();
         assert!(view.rules[&RuleId::from_key("a")].stopped.contains("no device \"a\""), "{view:?}");
-        let mut rules = OperatorRules::restore(vec![hot("a"), hot("b")], rules.snapshot(), &cx).unwrap();
+        let mut rules = OperatorRules::restore(vec![hot("a"), hot("b")], read(&rules), &cx).unwrap();
         assert_eq!(said(&rules.restored(&cx)), [] as [&str; 0], "said once");
     }
 

@@ -2,11 +2,12 @@
 
 use super::state::{Move, NoSuchMove, WorkNote, WorkOrder, WorkOrderState, transition};
 use crate::alarm::{AlarmKind, Priority};
+use crate::deadlines::Deadlines;
 use crate::device::telemetry::Value;
 use crate::effect::{Effect, Record};
 use crate::event::{Body, Event, Params};
 use crate::id::{AlarmId, DeviceId, EventId, PlaceId, WorkOrderId};
-use crate::machine::{Context, Machine};
+use crate::machine::{Context, Machine, stored};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -15,6 +16,8 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Default)]
 pub struct Desk {
     open: BTreeMap<WorkOrderId, WorkOrder>,
+    /// When the next deadline of each passes.
+    deadlines: Deadlines<WorkOrderId>,
     kept: Kept,
 }
 
@@ -88,7 +91,11 @@ impl Desk {
     /// The desk as stored: rows of the open work orders, and the last number given.
     pub fn restore(open: Vec<WorkOrder>, snapshot: serde_json::Value) -> Result<Self, serde_json::Error> {
         let kept = if snapshot.is_null() { Kept::default() } else { serde_json::from_value(snapshot)? };
-        Ok(Self { open: open.into_iter().map(|order| (order.id, order)).collect(), kept })
+        Ok(Self {
+            deadlines: open.iter().filter_map(|order| Some((order.id, order.wake()?))).collect(),
+            open: open.into_iter().map(|order| (order.id, order)).collect(),
+            kept,
+        })
     }
 
     /// The id of the work order of an alarm: one alarm, one work order.
@@ -120,6 +127,7 @@ impl Desk {
             done_at: None,
             notes: vec![WorkNote { at: now, by: new.by, text: "opened".into() }],
         };
+        self.deadlines.set(&order.id, order.wake());
         self.open.insert(order.id, order.clone());
         keep(order)
     }
@@ -162,8 +170,10 @@ impl Machine for Desk {
 
     fn tick(&mut self, cx: &Context<'_>) -> Vec<Effect> {
         let mut effects = Vec::new();
-        for order in self.open.values_mut() {
+        for id in self.deadlines.due(cx.now) {
+            let Some(order) = self.open.get_mut(&id) else { continue };
             let missed = order.overdue(cx.now);
+            self.deadlines.set(&id, order.wake());
             if missed.is_empty() {
                 continue;
             }
@@ -193,20 +203,21 @@ impl Machine for Desk {
                 if !order.state.is_open() {
                     self.open.remove(&id);
                 }
+                self.deadlines.set(&id, order.wake());
                 (Ok(()), keep(order))
             }
         }
     }
 
     fn wake(&self) -> Option<Timestamp> {
-        self.open.values().filter_map(WorkOrder::wake).min()
+        self.deadlines.next()
     }
 
     fn restored(&mut self, cx: &Context<'_>) -> Vec<Effect> {
         self.tick(cx)
     }
 
-    fn snapshot(&self) -> serde_json::Value {
-        serde_json::to_value(&self.kept).unwrap_or_default()
+    fn snapshot(&self) -> String {
+        stored(&self.kept)
     }
 }

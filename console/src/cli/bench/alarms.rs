@@ -25,6 +25,9 @@ pub struct Alarms {
     /// Browsers that follow
     #[arg(long, default_value_t = 20)]
     consoles: usize,
+    /// Connections that the sensors share; a device's next message waits for the acknowledgement of its last
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=5_000))]
+    connections: u32,
     /// Alarms in all
     #[arg(long, default_value_t = 500)]
     alarms: u32,
@@ -99,17 +102,21 @@ impl Alarms {
 
         let broker = bed.running.app.broker().context("no embedded broker")?.addr();
         let secret = std::fs::read_to_string(bed.running.app.data().join("secrets/mqtt-bench"))?;
-        let mut options = MqttOptions::new("bench", broker.ip().to_string(), broker.port());
-        options.set_credentials("bench", secret).set_keep_alive(Duration::from_secs(30)).set_inflight(1000);
-        let (mqtt, mut events) = AsyncClient::new(options, 1000);
-        let poll = tokio::spawn(async move {
-            loop {
-                match events.poll().await {
-                    Ok(Event::Incoming(Packet::Disconnect)) | Err(_) => return,
-                    Ok(_) => {}
+        let (mut sensors, mut polls) = (Vec::new(), tokio::task::JoinSet::new());
+        for n in 0..self.connections {
+            let mut options = MqttOptions::new(format!("bench-{n}"), broker.ip().to_string(), broker.port());
+            options.set_credentials("bench", secret.clone()).set_keep_alive(Duration::from_secs(30));
+            let (mqtt, mut events) = AsyncClient::new(options, 1000);
+            sensors.push(mqtt);
+            polls.spawn(async move {
+                loop {
+                    match events.poll().await {
+                        Ok(Event::Incoming(Packet::Disconnect)) | Err(_) => return,
+                        Ok(_) => {}
+                    }
                 }
-            }
-        });
+            });
+        }
         let cpu = cpu_seconds();
         let began = Instant::now();
         let mut tick = tokio::time::interval(Duration::from_secs_f64(1.0 / f64::from(self.rate)));
@@ -117,6 +124,7 @@ impl Alarms {
             tick.tick().await;
             let payload = json!({ "seq": 1, "points": { "smoke": true } }).to_string();
             sent.lock().unwrap_or_else(PoisonError::into_inner)[n] = Some(Instant::now());
+            let mqtt = &sensors[n % sensors.len()];
             mqtt.publish(format!("gh/smoke-{n}/state"), QoS::AtLeastOnce, false, payload).await?;
         }
         let mut latencies = Vec::new();
@@ -129,12 +137,13 @@ impl Alarms {
         let mut figures = Figures::new();
         figures.insert("alarms".into(), json!(self.alarms));
         figures.insert("consoles".into(), json!(self.consoles));
+        figures.insert("connections".into(), json!(self.connections));
         figures.insert("rate".into(), json!(f64::from(self.alarms) / complete.as_secs_f64()));
         figures.insert("lost".into(), json!(expected - latencies.len()));
         figures.insert("p50_ms".into(), json!(quantile(&mut latencies, 0.5)));
         figures.insert("p99_ms".into(), json!(quantile(&mut latencies, 0.99)));
         let figures = with_cost(figures, cpu);
-        poll.abort();
+        polls.abort_all();
         bed.stop().await;
         Ok(figures)
     }
