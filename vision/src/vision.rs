@@ -8,13 +8,13 @@ use crate::pipeline::pool::{Loader, OnProblem, Pool, Readers, Sink};
 use crate::pipeline::{Analysis, Role, picture};
 use crate::problems::{Problems, Tell};
 use crate::recognizer::Recognizer;
-use crate::recorder::{Clip, ClipError, LocalDisk, OnError, Recorder, Retention, Track};
+use crate::recorder::{Clip, ClipError, LocalDisk, OnError, Piece, Recorder, Retention, Track};
 use crate::rtsp::{self, Listener, Source, Transport};
 use crate::snapshot::{self, SnapshotError};
 use bytes::Bytes;
 use gatehouse_core::id::{DeviceId, DeviceKey, PersonId, PictureId};
 use gatehouse_core::recognition::{Observation, Seen};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -340,6 +340,23 @@ impl Vision {
         let clip = self.inner.recorder.clip(&key, from, to).await;
         self.inner.clip_time.record(began.elapsed());
         clip
+    }
+
+    /// A piece of recording to play, beginning at the key frame at or before `from`; see [`Recorder::piece`].
+    pub async fn piece(&self, id: DeviceId, from: Timestamp, to: Timestamp) -> Result<Piece, ClipError> {
+        let key = self.key(id).ok_or(ClipError::UnknownCamera)?;
+        self.inner.recorder.piece(&key, from, to).await
+    }
+
+    /// When something of a camera is recorded within a span; holes of up to `hole` count as none. `None`: no such camera.
+    pub fn stretches(
+        &self,
+        id: DeviceId,
+        from: Timestamp,
+        to: Timestamp,
+        hole: SignedDuration,
+    ) -> Option<Vec<(Timestamp, Timestamp)>> {
+        Some(self.inner.recorder.stretches(&self.key(id)?, from, to, hole))
     }
 
     /// Keeps a range from retention, also where it is yet to come; durable when it returns.

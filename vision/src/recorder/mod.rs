@@ -4,6 +4,7 @@
 //!  units ──bounded queue──▶ writer (one thread per disk) ──parts of ≤ 0.5 s──▶ 60 s fragmented MP4 segments
 //!                                                    index ◀──names──┘      retention ──removes the oldest
 //!  clip ◀── flush, read, cut exactly ── index                               pins ──kept
+//!  playback ◀── whole groups of pictures, as they lie there ── index
 //! ```
 //! kill -9 loses what the current part held: less than half a second. A power cut loses up to [`SYNC_EVERY`], nothing of a
 //! pinned range. A full disk costs the parts that did not fit: the oldest segments go, recording continues at the next key
@@ -12,17 +13,19 @@
 pub mod clip;
 pub mod fmp4;
 pub mod index;
+pub mod playback;
 pub mod retention;
 mod writer;
 
 pub use clip::{Clip, ClipError};
+pub use playback::Piece;
 pub use retention::Retention;
 pub use writer::{Disk, LocalDisk, PART, SEGMENT, SYNC_EVERY};
 
 use crate::hub::AccessUnit;
 use gatehouse_core::id::DeviceKey;
 use index::{Catalogue, Span};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -34,6 +37,8 @@ use writer::{Command, Writer};
 
 /// Units that may wait for the writer: some ten seconds of sixteen cameras. Beyond, a camera pauses until a key frame.
 const QUEUE_MAX: usize = 4096;
+/// Pieces of recording put together at the same time, each some 50 MB at most; further askers wait.
+const READERS: usize = 6;
 
 /// Told of a problem: a code to count, the camera, a sentence.
 pub type OnError = Arc<dyn Fn(&'static str, &DeviceKey, &str) + Send + Sync>;
@@ -44,6 +49,7 @@ pub struct Recorder {
     commands: SyncSender<Command>,
     shared: Arc<Shared>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+    readers: tokio::sync::Semaphore,
 }
 
 /// What the writer, the readers and the tracks all see.
@@ -111,7 +117,13 @@ impl Recorder {
         let shared = Arc::new(Shared::default());
         let writer = Writer::new(recordings.to_owned(), policy, shared.clone(), disk, on_error);
         let thread = std::thread::Builder::new().name("recorder".into()).spawn(move || writer.run(&queue))?;
-        Ok(Self { recordings: recordings.to_owned(), commands, shared, thread: Mutex::new(Some(thread)) })
+        Ok(Self {
+            recordings: recordings.to_owned(),
+            commands,
+            shared,
+            thread: Mutex::new(Some(thread)),
+            readers: tokio::sync::Semaphore::new(READERS),
+        })
     }
 
     /// Makes a camera's earlier recordings known, closing what a crash left open. Needed before its clips are read.
@@ -177,6 +189,47 @@ impl Recorder {
             }
         };
         tokio::task::spawn_blocking(cut).await.map_err(|_| ClipError::Read(stopped()))?
+    }
+
+    /// Gives whole groups of pictures from the key frame at or before `from` up to the first at or after `to`, or fewer; in
+    /// a gap, what comes after it. Reaches up to the newest picture that arrived.
+    pub async fn piece(&self, key: &DeviceKey, from: Timestamp, to: Timestamp) -> Result<Piece, ClipError> {
+        let span = span(from, to)?;
+        // The semaphore is never closed.
+        let _turn = self.readers.acquire().await.map_err(|_| stopped())?;
+        let newest = self.extent(key).map_or(i64::MIN, |(_, last)| last.as_microsecond());
+        if span.end > newest {
+            self.flush(key, false).await?;
+        }
+        let (shared, key) = (self.shared.clone(), key.clone());
+        let cut = move || {
+            let look = || shared.lock().get(&key).map(|known| known.from_moment(&span)).unwrap_or_default();
+            let (segments, later) = look();
+            match playback::cut(&segments, later, &span) {
+                // A segment was closed, and so renamed, between looking and opening.
+                Err(ClipError::Read(error)) if error.kind() == io::ErrorKind::NotFound => {
+                    let (segments, later) = look();
+                    playback::cut(&segments, later, &span)
+                }
+                other => other,
+            }
+        };
+        tokio::task::spawn_blocking(cut).await.map_err(|_| ClipError::Read(stopped()))?
+    }
+
+    /// When something of a camera is recorded within a span, oldest first. Holes of up to `hole` count as none.
+    pub fn stretches(
+        &self,
+        key: &DeviceKey,
+        from: Timestamp,
+        to: Timestamp,
+        hole: SignedDuration,
+    ) -> Vec<(Timestamp, Timestamp)> {
+        let span = from.as_microsecond()..to.as_microsecond();
+        let hole_us = i64::try_from(hole.as_micros()).unwrap_or(i64::MAX);
+        let found = self.shared.lock().get(key).map(|known| known.stretches(&span, hole_us)).unwrap_or_default();
+        let at = |us| Timestamp::from_microsecond(us).unwrap_or_default();
+        found.into_iter().map(|span| (at(span.start), at(span.end))).collect()
     }
 
     /// Keeps a range from retention until [`unpin`](Self::unpin); durable, and what is there is on the disk, when it returns.
