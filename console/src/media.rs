@@ -1,5 +1,6 @@
 //! Pictures, clips and live video: media go from the vision pipeline to the browser without passing any mailbox.
 
+use crate::api::recording;
 use crate::app::App;
 use crate::error::ApiError;
 use crate::extract::At;
@@ -98,6 +99,10 @@ pub async fn clip(State(app): State<Arc<App>>, At(file): At<String>, headers: He
     })?;
     let mut response = ranged(clip.mp4, &headers);
     let out = response.headers_mut();
+    // What is there of it so far: the recording of an alarm is asked for before it is whole.
+    recording::put(out, recording::FROM, &clip.from.to_string());
+    recording::put(out, recording::TO, &clip.to.to_string());
+    recording::put(out, recording::COMPLETE, if clip.complete { "true" } else { "false" });
     out.insert(header::CONTENT_TYPE, HeaderValue::from_static("video/mp4"));
     out.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Ok(name) = HeaderValue::from_str(&format!("inline; filename=\"{id}.mp4\"")) {
@@ -143,7 +148,7 @@ fn range(text: &str, total: usize) -> Option<Result<(usize, usize), ()>> {
     Some(if from < to { Ok((from, to)) } else { Err(()) })
 }
 
-fn vision(app: &App) -> Result<&Vision, ApiError> {
+pub(crate) fn vision(app: &App) -> Result<&Vision, ApiError> {
     app.vision().ok_or_else(|| ApiError::unavailable("no_video", "this site has no cameras"))
 }
 

@@ -20,6 +20,7 @@ mod metrics;
 mod openapi;
 mod outbox;
 mod presence;
+mod replay;
 mod restart;
 mod rule;
 mod sensor;
