@@ -179,6 +179,34 @@ export interface AlarmDetail {
   work_orders: WorkOrder[];
 }
 
+// ---- recordings
+export interface Span {
+  from: string;
+  to: string;
+}
+export interface Mark {
+  kind: 'alarm' | 'plate' | 'face' | 'motion';
+  at: string;
+  to?: string;
+  id: string;
+  /** The alarm's type, the passage's decision, `accepted` or `unknown` for a face. */
+  word: string;
+  /** A plate's text. */
+  text: string;
+  priority: 0 | Priority;
+}
+export interface Recording {
+  camera: string;
+  from: string;
+  to: string;
+  first: string | null;
+  last: string | null;
+  stretches: Span[];
+  gaps: Span[];
+  marks: Mark[];
+  more: boolean;
+}
+
 // ---- the journal
 export interface EventRow {
   id: string;

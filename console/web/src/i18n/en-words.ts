@@ -331,6 +331,8 @@ export const words: Record<keyof typeof zh, string> = {
   'err.no_picture': 'No picture',
   'err.no_video': 'Video is not running',
   'err.clip_not_there': 'The recording is not available yet',
+  'err.not_recorded': 'Nothing is recorded in that time',
+  'err.exports_busy': 'Another export is on its way; try again when it is done',
   'err.other': 'It did not work ({code})',
 
   'point.contact': 'Contact',

@@ -329,6 +329,8 @@ export const words = {
   'err.no_picture': '没有画面',
   'err.no_video': '视频没有运行',
   'err.clip_not_there': '录像暂时不可用',
+  'err.not_recorded': '该时间段没有录像',
+  'err.exports_busy': '另一个导出正在进行，请稍后再试',
   'err.other': '操作失败（{code}）',
 
   'point.contact': '门磁',
