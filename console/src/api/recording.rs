@@ -116,8 +116,9 @@ pub async fn show(
     Ok(Json(Recording { camera, from, to, first, last, stretches, gaps, marks: told.marks, more: told.more }))
 }
 
-/// A piece to play: whole groups of pictures as fragmented MP4, untouched, from the key frame at or before `from`. `to` is at
-/// most a minute later. The headers `gatehouse-from` and `gatehouse-to` tell its time, `gatehouse-next` where to ask on.
+/// A piece to play: whole groups of pictures as fragmented MP4, untouched, from the key frame at or before `from`.
+///
+/// `to` is at most a minute later. The headers `gatehouse-from` and `gatehouse-to` tell its time, `gatehouse-next` where to ask on.
 #[utoipa::path(get, path = "/api/cameras/{id}/playback.mp4", params(("id" = uuid::Uuid, Path), Query),
     responses((status = 200, content_type = "video/mp4")))]
 pub async fn playback(
@@ -141,8 +142,9 @@ pub async fn playback(
     Ok(response)
 }
 
-/// An exact cut as MP4, at most fifteen minutes, with its SHA-256 in `gatehouse-sha256` and `content-digest`. Who exported
-/// what is in the audit log before the first byte is sent.
+/// An exact cut as MP4, at most fifteen minutes, with its SHA-256 in `gatehouse-sha256` and `content-digest`.
+///
+/// Who exported what is in the audit log before the first byte is sent.
 #[utoipa::path(get, path = "/api/cameras/{id}/export.mp4", params(("id" = uuid::Uuid, Path), Query),
     responses((status = 200, content_type = "video/mp4")))]
 pub async fn export(
