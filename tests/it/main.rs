@@ -24,6 +24,7 @@ mod restart;
 mod rule;
 mod sensor;
 mod spill;
+mod streams;
 mod telemetry;
 mod tidy;
 mod timer;

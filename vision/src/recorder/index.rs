@@ -62,6 +62,18 @@ impl Catalogue {
         self.pins.iter().any(|pin| pin.start < span.end && span.start < pin.end)
     }
 
+    /// Takes what another directory holds of the same camera.
+    pub fn merge(&mut self, other: Catalogue) {
+        for (start, segment) in other.segments {
+            self.segments.entry(start).or_insert(segment);
+        }
+        for pin in other.pins {
+            if !self.pins.contains(&pin) {
+                self.pins.push(pin);
+            }
+        }
+    }
+
     /// Bytes on disk.
     pub fn bytes(&self) -> u64 {
         self.segments.values().map(|segment| segment.bytes).sum()

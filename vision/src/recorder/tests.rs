@@ -1,7 +1,10 @@
 //! The recorder on made-up access units: torn files, exact clips, pins, full disks.
 
+mod disks;
+mod h265;
+
 use super::*;
-use crate::hub::StreamConfig;
+use crate::hub::{AccessUnit, StreamConfig};
 use crate::recorder::fmp4::tests::{config, picture};
 use bytes::Bytes;
 use std::fs::{self, File};
@@ -42,7 +45,7 @@ fn recorder(dir: &Path, policy: Retention, disk: Arc<dyn Disk>) -> (Recorder, Ar
     let errors = Arc::new(Errors::default());
     let heard = errors.clone();
     let on_error: OnError = Arc::new(move |code, _, text| heard.0.lock().unwrap().push((code, text.to_owned())));
-    (Recorder::start(dir, policy, disk, on_error).unwrap(), errors)
+    (Recorder::start(vec![dir.to_owned()], None, policy, disk, on_error).unwrap(), errors)
 }
 
 fn plain(dir: &Path) -> Recorder {
@@ -53,7 +56,7 @@ fn plain(dir: &Path) -> Recorder {
 /// Records `count` pictures at 25 fps with a key frame every ten, from `T0`.
 async fn record(recorder: &Recorder, count: u32) -> Track {
     let config = Arc::new(config());
-    let track = recorder.track(&key()).unwrap();
+    let track = recorder.track(&key(), Keep::default()).unwrap();
     for i in 0..count {
         track.record(&unit(&config, i, T0 + i64::from(i) * FRAME, i % 10 == 0));
         if i % 1000 == 999 {
@@ -129,7 +132,7 @@ async fn a_crash_at_any_moment_loses_less_than_half_a_second() {
     let dir = tempfile::tempdir().unwrap();
     let recorder = plain(&dir.path().join("live"));
     let config = Arc::new(config());
-    let track = recorder.track(&key()).unwrap();
+    let track = recorder.track(&key(), Keep::default()).unwrap();
     let began = Instant::now();
     for i in 0..60_u32 {
         // In real time, because that is what half a second is measured in.
@@ -158,7 +161,7 @@ async fn b_frames_are_shown_in_their_order() {
     let dir = tempfile::tempdir().unwrap();
     let recorder = plain(dir.path());
     let config = Arc::new(config());
-    let track = recorder.track(&key()).unwrap();
+    let track = recorder.track(&key(), Keep::default()).unwrap();
     // Decoding order I0 P3 B1 B2 P6 B4 B5 …; content names the presentation index.
     let mut order = vec![0];
     for anchor in (3..60).step_by(3) {
@@ -176,7 +179,7 @@ async fn a_change_of_parameters_is_a_second_description() {
     let dir = tempfile::tempdir().unwrap();
     let recorder = plain(dir.path());
     let (first, second) = (Arc::new(config()), Arc::new(StreamConfig { width: 640, ..config() }));
-    let track = recorder.track(&key()).unwrap();
+    let track = recorder.track(&key(), Keep::default()).unwrap();
     for i in 0..40_u32 {
         let config = if i < 20 { &first } else { &second };
         track.record(&unit(config, i, T0 + i64::from(i) * FRAME, i % 10 == 0));
@@ -193,7 +196,7 @@ async fn a_gap_keeps_its_length_and_makes_the_clip_incomplete() {
     let dir = tempfile::tempdir().unwrap();
     let recorder = plain(dir.path());
     let config = Arc::new(config());
-    let track = recorder.track(&key()).unwrap();
+    let track = recorder.track(&key(), Keep::default()).unwrap();
     for i in 0..50_u32 {
         let pause = if i < 25 { 0 } else { 30_000_000 };
         track.record(&unit(&config, i, T0 + i64::from(i) * FRAME + pause, i == 0 || i == 27));
@@ -257,7 +260,7 @@ async fn the_oldest_go_and_a_pinned_range_stays() {
     first.stop().await;
 
     let (second, _) = recorder(dir.path(), policy, disk.clone());
-    let track = second.track(&key()).unwrap();
+    let track = second.track(&key(), Keep::default()).unwrap();
     disk.left.store(0, Ordering::Relaxed);
     let config = Arc::new(config());
     track.record(&unit(&config, 9000, T0 + 9000 * FRAME, true));
@@ -287,11 +290,11 @@ async fn nothing_is_recorded_while_held_and_it_goes_on_at_a_key_frame() {
     let dir = tempfile::tempdir().unwrap();
     let recorder = plain(dir.path());
     let config = Arc::new(config());
-    let track = recorder.track(&key()).unwrap();
+    let track = recorder.track(&key(), Keep::default()).unwrap();
     for i in 0..60_u32 {
         if i == 20 || i == 45 {
             recorder.flush(&key(), false).await.unwrap();
-            recorder.hold(i == 20);
+            recorder.hold(i == 20, dir.path());
         }
         track.record(&unit(&config, i, T0 + i64::from(i) * FRAME, i % 10 == 0));
     }

@@ -287,9 +287,7 @@ export interface WorkOrder {
 }
 
 // ---- health
-export interface CameraHealth {
-  id: string;
-  key: string;
+export interface StreamHealth {
   live: boolean;
   reason: string;
   fps: number;
@@ -298,9 +296,24 @@ export interface CameraHealth {
   width: number;
   height: number;
   viewers: number;
-  recording: boolean;
   restarts: number;
   last_frame_at: string | null;
+  key_interval_ms: number | null;
+  clock_off_ms: number | null;
+  remarks: string[];
+}
+/** What is said of a stream is the main one's. */
+export interface CameraHealth extends StreamHealth {
+  id: string;
+  key: string;
+  recording: boolean;
+  sub: StreamHealth | null;
+}
+export interface RecordingHealth {
+  dir: string;
+  reason: string;
+  error: string;
+  held: boolean;
 }
 // ---- rules that operators write
 export interface Rule {
@@ -403,6 +416,7 @@ export interface Health {
   }[];
   consumers: ConsumerHealth[];
   cameras: CameraHealth[];
+  recording: RecordingHealth[];
   recognition: { plates_ms_p50: number; faces_ms_p50: number; frames: number; dropped: number };
   memory_budget_mb: number;
   queues: {
