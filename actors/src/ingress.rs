@@ -345,7 +345,10 @@ impl Ingress {
             if self.shared.compound().device(camera).is_none() {
                 return Err(self.refuse(Refused::UnknownDevice(camera)));
             }
-            self.measured(camera, vec![("motion".into(), Value::Bool(active))], observed_at);
+            let points = vec![("motion".into(), Value::Bool(active))];
+            self.shared.telemetry.push(camera, &points, observed_at);
+            self.rules.report(camera, &points);
+            self.measured(camera, points, observed_at);
             return Ok(());
         }
         let body = Body::Seen { seen, latency_ms, picture };

@@ -49,6 +49,7 @@ pub use journal::{JournalError, JournalHealth, SpillConfig};
 pub use meter::{Distribution, Figures, JournalFigures};
 pub use root::{StartError, System, SystemConfig};
 pub use supervise::{ActorHealth, Policy};
+pub use video::marks::MarkQuery;
 pub use video::{Bookmark, NoVideo, VideoLink};
 pub use watch::FreeSpace;
 
@@ -80,6 +81,7 @@ pub mod views {
     pub use crate::supervise::ActorHealth;
     pub use crate::telemetry::{Chart, TelemetryHealth};
     pub use crate::video::ClipRow;
+    pub use crate::video::marks::{Mark, MarkKind, Marks};
     pub use crate::workorder::WorkOrderView;
     pub use gatehouse_core::device::shadow::DeviceView;
     pub use gatehouse_core::place::Place as PlaceView;

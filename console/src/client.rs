@@ -104,6 +104,11 @@ impl Client {
         Ok((response.status(), kind, response.bytes().await?.to_vec()))
     }
 
+    /// Gets an answer with its headers.
+    pub async fn fetch(&self, path: &str) -> Result<reqwest::Response> {
+        Ok(self.http.get(format!("{}{path}", self.base)).header("cookie", &self.cookie).send().await?)
+    }
+
     /// Posts photographs for a face enrolment.
     pub async fn enrol(&self, person: &str, photos: &[Vec<u8>], consent: bool) -> Result<(StatusCode, Value)> {
         let mut form = reqwest::multipart::Form::new();

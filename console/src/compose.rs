@@ -180,6 +180,7 @@ pub async fn start(options: Options, progress: &mut (dyn Progress + Send)) -> an
     }
     tokio::spawn(crate::api::health::publish(app.clone()));
     tokio::spawn(metrics::budget::watch(app.clone()));
+    tokio::spawn(crate::recording::watch(app.clone()));
     tokio::spawn(app.backup().clone().run(app.system().clone()));
     let (router, table) = routes::build(app.clone());
     let secure = tls.is_some();
@@ -287,6 +288,11 @@ fn open_vision(
         max_bytes: Some(u64::from(config.recording.max_gb) * 1_000_000_000),
         ..Retention::default()
     };
+    if !config.recording.dirs.is_empty() {
+        // What was recorded before, or restored from a backup, lies in the data directory.
+        vision.archive = Some(data.join("recordings"));
+        vision.recordings.clone_from(&config.recording.dirs);
+    }
     vision.cameras = site::cameras(site, demo)?;
     let recognizer = if config.recognition.enabled {
         let paths = RuntimePaths { onnxruntime: provided.onnxruntime.clone(), models_dir: provided.models.clone() };

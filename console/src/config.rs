@@ -94,6 +94,8 @@ pub struct Recording {
     pub days: u32,
     /// Keep at most so many gigabytes in all.
     pub max_gb: u32,
+    /// Directories to record into, each on a disk of its own [default: `recordings` in the data directory].
+    pub dirs: Vec<PathBuf>,
 }
 
 /// Recognition.
@@ -239,7 +241,7 @@ impl Default for Broker {
 
 impl Default for Recording {
     fn default() -> Self {
-        Self { days: 7, max_gb: 20 }
+        Self { days: 7, max_gb: 20, dirs: Vec::new() }
     }
 }
 
@@ -309,6 +311,7 @@ impl Config {
         let mut resolve = |p: &mut PathBuf| *p = base.join(&*p);
         config.site.iter_mut().for_each(&mut resolve);
         config.data.iter_mut().for_each(&mut resolve);
+        config.recording.dirs.iter_mut().for_each(&mut resolve);
         config.backup.dir.iter_mut().for_each(&mut resolve);
         config.metrics.token_file.iter_mut().for_each(&mut resolve);
         config.database.url_file.iter_mut().for_each(&mut resolve);
@@ -338,6 +341,12 @@ impl Config {
         }
         if self.recording.days == 0 || self.recording.max_gb == 0 {
             return Err(wrong("recording", "days and max_gb must be at least 1"));
+        }
+        for (nth, dir) in self.recording.dirs.iter().enumerate() {
+            if self.recording.dirs.iter().skip(nth + 1).any(|other| other.starts_with(dir) || dir.starts_with(other)) {
+                let problem = format!("{} lies in another of them: name each disk once", dir.display());
+                return Err(wrong("recording.dirs", &problem));
+            }
         }
         if self.backup.keep == 0 {
             return Err(wrong("backup.keep", "must be at least 1: the newest backup stays"));
@@ -452,6 +461,15 @@ mod tests {
     fn relative_paths_start_at_the_file() {
         let config = read("site = \"sub/site.toml\"\n[backup]\ndir = \"../disk2\"\n").unwrap();
         assert!(config.site.unwrap().is_absolute() && config.backup.dir.unwrap().is_absolute());
+    }
+
+    #[test]
+    fn a_disk_is_recorded_on_once() {
+        let check = |dirs: &str| read(&format!("site = \"site.toml\"\n[recording]\ndirs = {dirs}\n"));
+        let error = check("[\"/mnt/a\", \"/mnt/b\", \"/mnt/a/more\"]").unwrap_err();
+        assert!(error.contains("recording.dirs") && error.contains("/mnt/a"), "{error}");
+        let config = check("[\"/mnt/a\", \"b\"]").unwrap();
+        assert!(config.recording.dirs.iter().all(|dir| dir.is_absolute()));
     }
 
     #[test]

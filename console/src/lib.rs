@@ -20,6 +20,7 @@ pub mod metrics;
 pub mod openapi;
 pub mod provision;
 pub mod rbac;
+pub mod recording;
 pub mod router;
 pub mod routes;
 pub mod secrets;

@@ -1,8 +1,9 @@
 //! Pictures, clips and live video: media go from the vision pipeline to the browser without passing any mailbox.
 
+use crate::api::recording;
 use crate::app::App;
 use crate::error::ApiError;
-use crate::extract::At;
+use crate::extract::{Ask, At};
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -10,19 +11,28 @@ use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use futures_util::{SinkExt, StreamExt};
 use gatehouse_core::id::{ClipId, DeviceId, PictureId};
-use gatehouse_vision::Vision;
 use gatehouse_vision::hub::{Delivery, Viewer};
 use gatehouse_vision::snapshot::SnapshotError;
+use gatehouse_vision::{Vision, Which};
 use std::sync::Arc;
 
-/// `GET /ws/video/{id}`: one camera's access units, as the camera sent them.
+/// Which stream of a camera is asked for.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+pub struct Asked {
+    stream: Which,
+}
+
+/// `GET /ws/video/{id}?stream=sub|main`: one camera's access units, as the camera sent them. Unasked the sub-stream; of a
+/// camera without one its only stream.
 pub async fn live(
     State(app): State<Arc<App>>,
     Extension(who): Extension<crate::auth::SignedIn>,
     At(id): At<DeviceId>,
+    Ask(asked): Ask<Asked>,
     upgrade: WebSocketUpgrade,
 ) -> Result<Response, ApiError> {
-    let hub = vision(&app)?.hub(id).ok_or_else(|| ApiError::not_found("camera"))?;
+    let hub = vision(&app)?.hub_of(id, asked.stream).ok_or_else(|| ApiError::not_found("camera"))?;
     let ended = who.ended.clone();
     // A tile never sends more than a close.
     Ok(upgrade.max_message_size(1024).on_upgrade(async move |socket| stream(socket, hub.watch(), ended).await))
@@ -98,6 +108,10 @@ pub async fn clip(State(app): State<Arc<App>>, At(file): At<String>, headers: He
     })?;
     let mut response = ranged(clip.mp4, &headers);
     let out = response.headers_mut();
+    // What is there of it so far: the recording of an alarm is asked for before it is whole.
+    recording::put(out, recording::FROM, &clip.from.to_string());
+    recording::put(out, recording::TO, &clip.to.to_string());
+    recording::put(out, recording::COMPLETE, if clip.complete { "true" } else { "false" });
     out.insert(header::CONTENT_TYPE, HeaderValue::from_static("video/mp4"));
     out.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Ok(name) = HeaderValue::from_str(&format!("inline; filename=\"{id}.mp4\"")) {
@@ -143,7 +157,7 @@ fn range(text: &str, total: usize) -> Option<Result<(usize, usize), ()>> {
     Some(if from < to { Ok((from, to)) } else { Err(()) })
 }
 
-fn vision(app: &App) -> Result<&Vision, ApiError> {
+pub(crate) fn vision(app: &App) -> Result<&Vision, ApiError> {
     app.vision().ok_or_else(|| ApiError::unavailable("no_video", "this site has no cameras"))
 }
 

@@ -105,6 +105,9 @@ pub fn build(app: Arc<App>) -> (Router, Vec<Route>) {
         // Shows the data directory's control token instead of a session.
         .add(POST, "/api/demo/control", P::Public, api::demo::play_by_token)
         .add(GET, "/api/cameras/{id}/snapshot.jpg", P::VideoRead, media::snapshot)
+        .add(GET, "/api/cameras/{id}/recording", P::VideoRead, api::recording::show)
+        .add(GET, "/api/cameras/{id}/playback.mp4", P::VideoRead, api::recording::playback)
+        .add(GET, "/api/cameras/{id}/export.mp4", P::VideoRead, api::recording::export)
         .add(GET, "/api/pictures/{file}", P::AccessRead, media::picture)
         .add(GET, "/api/clips/{file}", P::VideoRead, media::clip)
         .add(GET, "/ws", P::Session, live)

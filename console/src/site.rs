@@ -76,6 +76,12 @@ pub fn cameras(site: &Site, demo: Option<&Demo>) -> anyhow::Result<Vec<CameraCon
         let url = url.parse().with_context(|| {
             format!("device {}: stream.url {url:?} is not an address like rtsp://host:554/path", device.key)
         })?;
+        let sub = match &stream.sub {
+            Some(sub) => Some(sub.parse().with_context(|| {
+                format!("device {}: stream.sub {sub:?} is not an address like rtsp://host:554/path", device.key)
+            })?),
+            None => None,
+        };
         let roles = stream.look_for.iter().map(|look_for| match look_for {
             LookFor::Plates => Role::Plates,
             LookFor::Faces => Role::Faces,
@@ -84,6 +90,8 @@ pub fn cameras(site: &Site, demo: Option<&Demo>) -> anyhow::Result<Vec<CameraCon
         cameras.push(CameraConfig {
             user,
             password,
+            sub,
+            keep_days: stream.keep_days,
             transport: if stream.udp { Transport::Udp } else { Transport::Tcp },
             record: stream.record,
             roles: roles.collect(),

@@ -20,22 +20,22 @@ use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout};
 
 /// The longest any of these waits for something that should come at once.
-const PATIENCE: Duration = Duration::from_secs(20);
-const USER: &str = "viewer";
-const PASSWORD: &str = "only for tests";
+pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const USER: &str = "viewer";
+pub const PASSWORD: &str = "only for tests";
 
-fn key() -> DeviceKey {
+pub fn key() -> DeviceKey {
     "door-1.camera".parse().expect("a key")
 }
 
 /// One virtual camera behind an RTSP server.
-struct Compound {
-    studio: Studio,
-    server: Option<RtspServer>,
+pub struct Compound {
+    pub studio: Studio,
+    pub server: Option<RtspServer>,
 }
 
 impl Compound {
-    async fn open(kind: SceneKind) -> Result<Self> {
+    pub async fn open(kind: SceneKind) -> Result<Self> {
         let config = StudioConfig { threads: 1, ..StudioConfig::default() };
         let camera = SceneConfig { width: 640, height: 360, bitrate_kbps: 400, ..SceneConfig::new("cam", kind) };
         let mut compound = Self { studio: Studio::start(config, vec![camera])?, server: None };
@@ -43,18 +43,18 @@ impl Compound {
         Ok(compound)
     }
 
-    async fn listen(&mut self, addr: &str) -> Result<()> {
+    pub async fn listen(&mut self, addr: &str) -> Result<()> {
         let server = RtspServer::bind(addr.parse()?, Users::one(USER, PASSWORD)).await?;
         server.mount("cam", self.studio.scenes()[0].source());
         self.server = Some(server);
         Ok(())
     }
 
-    fn addr(&self) -> String {
+    pub fn addr(&self) -> String {
         self.server.as_ref().map(|server| server.local_addr().to_string()).unwrap_or_default()
     }
 
-    fn camera(&self, roles: &[Role]) -> Result<CameraConfig> {
+    pub fn camera(&self, roles: &[Role]) -> Result<CameraConfig> {
         let url = format!("rtsp://{}/cam", self.addr()).parse()?;
         Ok(CameraConfig {
             user: USER.into(),
@@ -66,14 +66,14 @@ impl Compound {
 }
 
 /// Vision with what it said.
-struct Watch {
-    vision: Vision,
+pub struct Watch {
+    pub vision: Vision,
     seen: Arc<Mutex<Vec<(Instant, Observation)>>>,
     errors: Arc<Mutex<Vec<String>>>,
 }
 
 impl Watch {
-    fn start(data: &Path, camera: CameraConfig) -> Result<Self> {
+    pub fn start(data: &Path, camera: CameraConfig) -> Result<Self> {
         let (seen, errors) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
         let (sees, hears) = (seen.clone(), errors.clone());
         let sink = move |observation| sees.lock().expect("lock").push((Instant::now(), observation));
@@ -82,15 +82,15 @@ impl Watch {
         Ok(Self { vision: Vision::start(config, Arc::new(sink), Arc::new(tell))?, seen, errors })
     }
 
-    fn hub(&self) -> Arc<Hub> {
+    pub fn hub(&self) -> Arc<Hub> {
         self.vision.hub(key().id()).expect("the camera is there")
     }
 
-    fn status(&self) -> CameraStatus {
+    pub fn status(&self) -> CameraStatus {
         self.vision.status(key().id()).expect("the camera is there")
     }
 
-    async fn until(&self, what: &str, is: impl Fn(&CameraStatus) -> bool) -> Result<CameraStatus> {
+    pub async fn until(&self, what: &str, is: impl Fn(&CameraStatus) -> bool) -> Result<CameraStatus> {
         let began = Instant::now();
         loop {
             let status = self.status();
@@ -102,7 +102,6 @@ impl Watch {
         }
     }
 
-    /// The stream's states told so far.
     /// Waits until so much is recorded without a pause, and says from when to when.
     async fn recorded_for(&self, span: SignedDuration) -> Result<(Timestamp, Timestamp)> {
         let began = Instant::now();
@@ -117,7 +116,8 @@ impl Watch {
         }
     }
 
-    fn streams(&self) -> Vec<String> {
+    /// The stream's states told so far.
+    pub fn streams(&self) -> Vec<String> {
         let seen = self.seen.lock().expect("lock");
         let states = seen.iter().filter_map(|(_, o)| match &o.seen {
             Seen::Stream { live, reason } => Some(if *live { "live".to_owned() } else { reason.clone() }),
@@ -127,7 +127,7 @@ impl Watch {
     }
 }
 
-async fn unit(viewer: &mut Viewer) -> Result<Arc<AccessUnit>> {
+pub async fn unit(viewer: &mut Viewer) -> Result<Arc<AccessUnit>> {
     loop {
         match timeout(PATIENCE, viewer.next()).await?.context("the stream ended")? {
             Delivery::Unit { unit, .. } => return Ok(unit),
@@ -204,7 +204,7 @@ async fn viewer_ends(mut viewer: Viewer) -> Result<bool> {
 }
 
 /// Pictures that ffprobe shows of a clip, where ffprobe is; an error when it finds fault.
-fn probe(mp4: &[u8], dir: &Path) -> Result<Option<usize>> {
+pub fn probe(mp4: &[u8], dir: &Path) -> Result<Option<usize>> {
     let path = dir.join("clip.mp4");
     std::fs::write(&path, mp4)?;
     let run = Command::new("ffprobe")
@@ -310,65 +310,6 @@ async fn somebody_who_walks_in_is_motion_and_a_still_corridor_is_not() -> Result
     println!("motion told {noticed:?} after the intruder was sent");
     watch.vision.stop().await;
     Ok(())
-}
-
-/// Not a test by itself: what the next one starts and kills.
-#[tokio::test(flavor = "multi_thread")]
-async fn recorder_child() -> Result<()> {
-    let (Ok(url), Ok(data)) = (std::env::var("GATEHOUSE_TEST_CAMERA"), std::env::var("GATEHOUSE_TEST_RECORDINGS"))
-    else {
-        return Ok(());
-    };
-    let camera =
-        CameraConfig { user: USER.into(), password: PASSWORD.into(), ..CameraConfig::new(key(), url.parse()?) };
-    let _watch = Watch::start(Path::new(&data), camera)?;
-    sleep(Duration::from_secs(60)).await;
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn kill_nine_loses_less_than_half_a_second_of_recording() -> Result<()> {
-    let (data, compound) = (tempfile::tempdir()?, Compound::open(SceneKind::Corridor).await?);
-    let camera = compound.camera(&[])?;
-    let mut child = Command::new(std::env::current_exe()?)
-        .args(["--exact", "video::recorder_child", "--nocapture"])
-        .env("GATEHOUSE_TEST_CAMERA", camera.url.as_str())
-        .env("GATEHOUSE_TEST_RECORDINGS", data.path())
-        .stdout(Stdio::null())
-        .spawn()?;
-    // It dies in the middle of a recording that has been seen to grow.
-    let recordings = data.path().join("recordings").join(key().as_str());
-    let (began, mut sizes) = (Instant::now(), std::collections::BTreeSet::new());
-    while sizes.len() < 6 {
-        ensure!(began.elapsed() < PATIENCE, "the child records too little: sizes seen {sizes:?}");
-        sleep(Duration::from_millis(20)).await;
-        sizes.insert(size_of_files(&recordings));
-    }
-    child.kill()?;
-    let died = Timestamp::now();
-    child.wait()?;
-
-    let watch = Watch::start(data.path(), CameraConfig { record: false, ..camera })?;
-    let (first, last) = watch.vision.recorded(key().id()).context("something was recorded")?;
-    let clip = watch.vision.clip(key().id(), first, died).await?;
-    let lost = died.duration_since(last);
-    println!("kill -9 lost {lost:#} of {} frames", clip.frames);
-    // One frame more than half a second: the camera gives twelve a second and the newest may not have been sent yet.
-    ensure!(lost < SignedDuration::from_millis(600), "{lost:#}");
-    ensure!(probe(&clip.mp4, data.path())?.is_none_or(|frames| frames == clip.frames));
-    watch.vision.stop().await;
-    Ok(())
-}
-
-/// Bytes of all files below a folder; 0 when there is none.
-fn size_of_files(dir: &Path) -> u64 {
-    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    let size = |entry: std::fs::DirEntry| match entry.metadata() {
-        Ok(meta) if meta.is_dir() => size_of_files(&entry.path()),
-        Ok(meta) => meta.len(),
-        Err(_) => 0,
-    };
-    entries.map(size).sum()
 }
 
 /// GStreamer's RTSP server with one file.

@@ -154,6 +154,9 @@ struct Inner {
     closed: bool,
     rate: Rate,
     newest: Option<Arc<AccessUnit>>,
+    /// Capture time of the newest key frame, µs, and its distance to the one before.
+    key_us: Option<i64>,
+    key_interval_us: Option<i64>,
 }
 
 impl Hub {
@@ -173,6 +176,7 @@ impl Hub {
             inner.config = Some(unit.config.clone());
         }
         inner.newest = Some(unit.clone());
+        inner.count_key(unit);
         inner.cache(unit);
         if late > LATE_MAX {
             inner.catching_up = true;
@@ -204,6 +208,7 @@ impl Hub {
         inner.gop_bytes = 0;
         inner.catching_up = false;
         inner.rate = Rate::default();
+        inner.key_us = None;
         for viewer in &inner.viewers {
             viewer.lose(loss);
         }
@@ -269,6 +274,15 @@ impl Hub {
         self.lock().rate.per_second(Instant::now())
     }
 
+    /// Between the last key frames, or since the last where that is longer already; `None` before there were two pictures.
+    pub fn key_interval(&self) -> Option<Duration> {
+        let inner = self.lock();
+        let newest = inner.newest.as_ref().map(|unit| unit.captured.as_microsecond());
+        let since = inner.key_us.zip(newest).map(|(key, newest)| newest.saturating_sub(key));
+        let longest = inner.key_interval_us.max(since.filter(|us| *us > 0));
+        longest.map(|us| Duration::from_micros(us.max(0) as u64))
+    }
+
     /// Viewers now.
     pub fn viewers(&self) -> u32 {
         self.lock().viewers.len() as u32
@@ -290,6 +304,14 @@ impl Hub {
 }
 
 impl Inner {
+    fn count_key(&mut self, unit: &AccessUnit) {
+        if unit.key {
+            let now = unit.captured.as_microsecond();
+            self.key_interval_us = self.key_us.map(|before| now.saturating_sub(before)).or(self.key_interval_us);
+            self.key_us = Some(now);
+        }
+    }
+
     fn cache(&mut self, unit: &Arc<AccessUnit>) {
         if unit.key {
             self.gop.clear();
@@ -528,6 +550,20 @@ mod tests {
         assert_eq!(hub.viewers(), 1);
         drop(viewer);
         assert_eq!(hub.viewers(), 0);
+    }
+
+    #[test]
+    fn the_distance_of_key_frames_is_known_and_a_group_that_does_not_end_counts() {
+        let (hub, config) = (Arc::new(Hub::new()), config());
+        for i in 0..=50 {
+            hub.publish(&unit(&config, i, i % 25 == 0), Duration::ZERO);
+            assert_eq!(hub.key_interval().is_some(), i >= 1);
+        }
+        assert_eq!(hub.key_interval(), Some(Duration::from_secs(1)));
+        for i in 51..300 {
+            hub.publish(&unit(&config, i, false), Duration::ZERO);
+        }
+        assert_eq!(hub.key_interval(), Some(Duration::from_millis(249 * 40)));
     }
 
     #[tokio::test]

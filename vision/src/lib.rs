@@ -12,6 +12,7 @@ pub mod decode;
 pub mod enrol;
 pub mod eval;
 pub mod face;
+mod feed;
 pub mod figures;
 pub mod frame;
 pub mod hub;
@@ -31,5 +32,6 @@ mod testkit;
 pub mod track;
 mod vision;
 
+pub use feed::{StreamStatus, Which};
 pub use models::RuntimePaths;
 pub use vision::{CameraConfig, CameraStatus, Figures, Vision, VisionConfig, VisionError};

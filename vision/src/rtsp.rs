@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use retina::client::{Credentials, PlayOptions, Session, SessionOptions, SetupOptions, TcpTransportOptions};
 use retina::client::{Demuxed, UdpTransportOptions};
 use retina::codec::{CodecItem, FrameFormat, ParametersRef, VideoFrame};
+use retina::rtcp::ReceivedCompoundPacket;
 use std::future::poll_fn;
 use std::hash::{BuildHasher, Hasher};
 use std::panic::AssertUnwindSafe;
@@ -33,8 +34,8 @@ const ANSWER_MAX: Duration = Duration::from_secs(4);
 /// Pauses between attempts.
 const PAUSE_MIN: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(15);
-/// Longest pause while the connection itself is refused or not answered: asking costs nothing, and the picture should be
-/// back within two seconds of the camera.
+/// Longest pause while the connection itself is refused or not answered, and after a session that gave pictures: asking costs
+/// nothing, and the picture should be back within two seconds of the camera.
 const PAUSE_MAX_ABSENT: Duration = Duration::from_millis(1500);
 /// After a stall a stream is live again when its pictures go on for so long: a camera that hangs, or the server in front of it,
 /// may give whoever connects the pictures it kept and then nothing.
@@ -86,6 +87,10 @@ pub trait Listener: Send + Sync + 'static {
     fn error(&self, code: &'static str, text: &str);
     /// A session was opened again.
     fn restarted(&self);
+    /// The camera said what time it is: its clock minus ours, ms.
+    fn clock(&self, off_ms: i64) {
+        let _ = off_ms;
+    }
 }
 
 /// Runs a stream for ever; dropping the future ends the session.
@@ -117,19 +122,21 @@ pub async fn run(source: Source, hub: Arc<Hub>, listener: Arc<dyn Listener>) {
             hub.lose(end.loss);
             listener.state(Some(end.loss));
         }
-        if units > 0 && started.elapsed() >= GOOD_SESSION {
-            pause = PAUSE_MIN;
+        if units > 0 {
+            // A camera that gave pictures restarts, or its link does: it is to be live soon after it is back.
+            let longest = if started.elapsed() >= GOOD_SESSION { PAUSE_MIN } else { PAUSE_MAX_ABSENT };
+            pause = pause.min(longest);
         }
         sleep(jittered(pause)).await;
-        pause = next_pause(pause, &end);
+        pause = next_pause(pause, &end, units > 0);
     }
 }
 
-fn next_pause(pause: Duration, end: &End) -> Duration {
+fn next_pause(pause: Duration, end: &End, pictures: bool) -> Duration {
     match end.loss {
         // Cameras lock an account after a few wrong passwords.
         Loss::Unauthorised => PAUSE_MAX,
-        _ if end.absent => (pause * 2).min(PAUSE_MAX_ABSENT),
+        _ if end.absent || pictures => (pause * 2).min(PAUSE_MAX_ABSENT),
         _ => (pause * 2).min(PAUSE_MAX),
     }
 }
@@ -268,11 +275,28 @@ async fn session(source: &Source, live: &mut Live<'_>) -> End {
                     None => discarded += 1,
                 }
             }
+            Some(Ok(CodecItem::Rtcp(report))) => {
+                if let Some(off_ms) = clock_off(&report) {
+                    live.listener.clock(off_ms);
+                }
+            }
             Some(Ok(_)) => {}
             Some(Err(error)) => return End::of("stream", &error),
             None => return End::new(Loss::Refused, "the camera ended the stream"),
         }
     }
+}
+
+/// The camera's clock minus ours by a sender report, ms; `None` where the camera does not know the time (RFC 3550 §6.4.1).
+fn clock_off(report: &ReceivedCompoundPacket) -> Option<i64> {
+    let ntp = report.pkts().next()?.as_sender_report().ok()??.ntp_timestamp().0;
+    if ntp == 0 {
+        return None;
+    }
+    let since = i128::from(ntp) - i128::from(retina::UNIX_EPOCH.0);
+    let theirs_ms = i64::try_from((since * 1000) >> 32).ok()?;
+    let received = report.ctx().received().elapsed().as_millis();
+    Some(theirs_ms - (Timestamp::now().as_millisecond() - i64::try_from(received).ok()?))
 }
 
 /// DESCRIBE, SETUP of the one video stream, PLAY.

@@ -1,33 +1,34 @@
 //! The handle: every camera of a site, from its stream to clips and observations.
 
 use crate::face::Gallery;
+use crate::feed::{Feed, StreamStatus, Which};
 use crate::figures::{Latency, Spread};
-use crate::hub::{AccessUnit, Hub, Loss};
+use crate::hub::Hub;
 use crate::models::RuntimePaths;
 use crate::pipeline::pool::{Loader, OnProblem, Pool, Readers, Sink};
 use crate::pipeline::{Analysis, Role, picture};
 use crate::problems::{Problems, Tell};
 use crate::recognizer::Recognizer;
-use crate::recorder::{Clip, ClipError, LocalDisk, OnError, Recorder, Retention, Track};
-use crate::rtsp::{self, Listener, Source, Transport};
+use crate::recorder::{Clip, ClipError, DiskStatus, Keep, LocalDisk, OnError, Piece, Recorder, Retention};
+use crate::rtsp::{self, Source, Transport};
 use crate::snapshot::{self, SnapshotError};
 use bytes::Bytes;
 use gatehouse_core::id::{DeviceId, DeviceKey, PersonId, PictureId};
-use gatehouse_core::recognition::{Observation, Seen};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::{Duration, Instant};
-use tokio::task::AbortHandle;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
 use url::Url;
 
 /// What to run.
 #[derive(Debug, Clone)]
 pub struct VisionConfig {
-    /// Where recordings lie.
-    pub recordings: PathBuf,
+    /// Where recordings lie, a directory a disk; cameras are spread over them.
+    pub recordings: Vec<PathBuf>,
+    /// Where earlier recordings lie, which are read and forgotten but not added to.
+    pub archive: Option<PathBuf>,
     /// Where pictures of observations lie.
     pub pictures: PathBuf,
     /// The models; `None` runs video and motion alone.
@@ -44,7 +45,8 @@ impl VisionConfig {
     /// The usual places below a data directory; no cameras, no models, one worker.
     pub fn new(data: &Path) -> Self {
         Self {
-            recordings: data.join("recordings"),
+            recordings: vec![data.join("recordings")],
+            archive: None,
             pictures: data.join("pictures"),
             runtime: None,
             cameras: Vec::new(),
@@ -63,6 +65,8 @@ pub struct CameraConfig {
     pub key: DeviceKey,
     /// `rtsp://host:port/path`, without credentials.
     pub url: Url,
+    /// The same of its sub-stream: shown in tiles and looked at, where there is one.
+    pub sub: Option<Url>,
     /// User, empty for none.
     pub user: String,
     /// Password.
@@ -71,6 +75,8 @@ pub struct CameraConfig {
     pub transport: Transport,
     /// Whether it is recorded.
     pub record: bool,
+    /// Days its recordings are kept, where not as long as all others'; 0 for ever.
+    pub keep_days: Option<u32>,
     /// What it is looked at for; empty: nothing.
     pub roles: Vec<Role>,
 }
@@ -82,10 +88,12 @@ impl CameraConfig {
             id: key.id(),
             key,
             url,
+            sub: None,
             user: String::new(),
             password: String::new(),
             transport: Transport::default(),
             record: true,
+            keep_days: None,
             roles: Vec::new(),
         }
     }
@@ -121,7 +129,7 @@ pub enum VisionError {
     },
 }
 
-/// How a camera does.
+/// How a camera does; what is said of a stream is its main one's.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct CameraStatus {
     /// Its id.
@@ -142,7 +150,7 @@ pub struct CameraStatus {
     pub width: u32,
     /// Pixels.
     pub height: u32,
-    /// Who watches now.
+    /// Who watches now, either stream.
     pub viewers: u32,
     /// Whether its pictures reach the disk.
     pub recording: bool,
@@ -150,6 +158,14 @@ pub struct CameraStatus {
     pub restarts: u64,
     /// When the newest frame was taken.
     pub last_frame_at: Option<Timestamp>,
+    /// Between the last key frames.
+    pub key_interval_ms: Option<u32>,
+    /// The camera's clock minus ours.
+    pub clock_off_ms: Option<i64>,
+    /// What an engineer should see to.
+    pub remarks: Vec<&'static str>,
+    /// How its sub-stream does.
+    pub sub: Option<StreamStatus>,
     /// Problems counted by code.
     pub errors: BTreeMap<&'static str, u64>,
 }
@@ -163,6 +179,8 @@ pub struct Figures {
     pub faces_ms_p50: f64,
     /// Frames looked at.
     pub frames: u64,
+    /// Pictures that arrived, all streams together.
+    pub arrived: u64,
     /// Pictures decoded.
     pub decoded: u64,
     /// Frames and units that gave way to newer ones.
@@ -195,19 +213,11 @@ struct Inner {
     clip_time: Latency,
 }
 
-/// A camera as its stream's task sees it.
+/// A camera: one stream or two.
 struct Camera {
     config: CameraConfig,
-    hub: Arc<Hub>,
-    track: Option<Track>,
-    analysis: Option<Analysis>,
-    sink: Sink,
-    problems: Arc<Problems>,
-    /// `None` before the first word; then why it is lost, or that it is not.
-    state: Mutex<Option<Option<Loss>>>,
-    restarts: AtomicU64,
-    last_frame_us: AtomicI64,
-    task: Mutex<Option<AbortHandle>>,
+    main: Arc<Feed>,
+    sub: Option<Arc<Feed>>,
 }
 
 impl Vision {
@@ -236,8 +246,9 @@ impl Vision {
         let on_problem: OnProblem = Arc::new(move |code, key, text| noted.note(code, key, text));
         let noted = problems.clone();
         let on_error: OnError = Arc::new(move |code, key, text| noted.note(code, Some(key), text));
-        let recorder = Recorder::start(&config.recordings, config.retention, Arc::new(LocalDisk), on_error)
-            .map_err(|source| VisionError::io(format!("the directory {}", config.recordings.display()), source))?;
+        let recorder =
+            Recorder::start(config.recordings, config.archive, config.retention, Arc::new(LocalDisk), on_error)
+                .map_err(|source| VisionError::io("the recorder's thread".into(), source))?;
         let pool = Pool::start(config.workers, config.pictures.clone(), load, sink.clone(), on_problem.clone())
             .map_err(|source| VisionError::io("a recognition thread".into(), source))?;
         let inner = Inner {
@@ -260,10 +271,8 @@ impl Vision {
 
     /// Starts a camera; one of the same id is stopped first.
     pub fn add_camera(&self, config: CameraConfig) -> Result<(), VisionError> {
-        let mut shown = config.url.clone();
-        let clean = shown.set_username("").is_ok() && shown.set_password(None).is_ok() && shown == config.url;
-        if config.url.scheme() != "rtsp" || config.url.host().is_none() || !clean {
-            return Err(VisionError::Url { key: config.key, url: shown.to_string() });
+        for url in [Some(&config.url), config.sub.as_ref()].into_iter().flatten() {
+            check_url(&config.key, url)?;
         }
         if let Some(before) = self.cameras_mut().remove(&config.id) {
             before.end();
@@ -273,8 +282,11 @@ impl Vision {
             let what = format!("{what} of camera {}", config.key);
             move |source| VisionError::io(what, source)
         };
-        let track = match config.record {
-            true => Some(inner.recorder.track(&config.key).map_err(failed("the recording"))?),
+        let feed = |which| Feed::new(which, &config.key, inner.sink.clone(), inner.problems.clone());
+        let (mut main, mut sub) = (feed(Which::Main), config.sub.as_ref().map(|_| feed(Which::Sub)));
+        let keep = Keep { days: config.keep_days };
+        main.track = match config.record {
+            true => Some(inner.recorder.track(&config.key, keep).map_err(failed("the recording"))?),
             // What was recorded before can still be asked for.
             false => inner.recorder.know(&config.key).map(|()| None).map_err(failed("the recording"))?,
         };
@@ -283,27 +295,13 @@ impl Vision {
             .then(|| Analysis::start(config.id, config.key.clone(), &config.roles, pool, sink, on_problem))
             .transpose()
             .map_err(failed("the analysis"))?;
-        let camera = Arc::new(Camera {
-            hub: Arc::new(Hub::new()),
-            track,
-            analysis,
-            sink: inner.sink.clone(),
-            problems: inner.problems.clone(),
-            state: Mutex::default(),
-            restarts: AtomicU64::new(0),
-            last_frame_us: AtomicI64::new(i64::MIN),
-            task: Mutex::default(),
-            config,
-        });
-        let source = Source {
-            url: camera.config.url.clone(),
-            user: camera.config.user.clone(),
-            password: camera.config.password.clone(),
-            transport: camera.config.transport,
-        };
-        let task = inner.runtime.spawn(rtsp::run(source, camera.hub.clone(), camera.clone()));
-        *lock(&camera.task) = Some(task.abort_handle());
-        self.cameras_mut().insert(camera.config.id, camera);
+        sub.as_mut().unwrap_or(&mut main).analysis = analysis;
+        let camera = Camera { main: Arc::new(main), sub: sub.map(Arc::new), config };
+        inner.run(&camera.main, &camera.config, camera.config.url.clone());
+        if let (Some(sub), Some(url)) = (&camera.sub, &camera.config.sub) {
+            inner.run(sub, &camera.config, url.clone());
+        }
+        self.cameras_mut().insert(camera.config.id, Arc::new(camera));
         Ok(())
     }
 
@@ -311,15 +309,20 @@ impl Vision {
     pub fn remove_camera(&self, id: DeviceId) -> bool {
         let Some(camera) = self.cameras_mut().remove(&id) else { return false };
         camera.end();
-        if let Some(track) = &camera.track {
+        if let Some(track) = &camera.main.track {
             track.close();
         }
         true
     }
 
-    /// A camera's live stream.
+    /// A camera's live stream as tiles show it: the sub-stream, where it has one.
     pub fn hub(&self, id: DeviceId) -> Option<Arc<Hub>> {
-        self.camera(id).map(|camera| camera.hub.clone())
+        self.hub_of(id, Which::Sub)
+    }
+
+    /// A live stream of a camera; one without a sub-stream gives its only one.
+    pub fn hub_of(&self, id: DeviceId, which: Which) -> Option<Arc<Hub>> {
+        self.camera(id).map(|camera| camera.feed(which).hub.clone())
     }
 
     /// How a camera does.
@@ -342,6 +345,23 @@ impl Vision {
         clip
     }
 
+    /// A piece of recording to play, beginning at the key frame at or before `from`; see [`Recorder::piece`].
+    pub async fn piece(&self, id: DeviceId, from: Timestamp, to: Timestamp) -> Result<Piece, ClipError> {
+        let key = self.key(id).ok_or(ClipError::UnknownCamera)?;
+        self.inner.recorder.piece(&key, from, to).await
+    }
+
+    /// When something of a camera is recorded within a span; holes of up to `hole` count as none. `None`: no such camera.
+    pub fn stretches(
+        &self,
+        id: DeviceId,
+        from: Timestamp,
+        to: Timestamp,
+        hole: SignedDuration,
+    ) -> Option<Vec<(Timestamp, Timestamp)>> {
+        Some(self.inner.recorder.stretches(&self.key(id)?, from, to, hole))
+    }
+
     /// Keeps a range from retention, also where it is yet to come; durable when it returns.
     pub async fn pin(&self, id: DeviceId, from: Timestamp, to: Timestamp) -> Result<(), ClipError> {
         let key = self.key(id).ok_or(ClipError::UnknownCamera)?;
@@ -356,7 +376,13 @@ impl Vision {
 
     /// Records nothing while `on`, for want of room on the disk; live pictures and recognition go on.
     pub fn hold_recording(&self, on: bool) {
-        self.inner.recorder.hold(on);
+        // The room is that of the disk with the data directory, where the pictures are.
+        self.inner.recorder.hold(on, &self.inner.pictures);
+    }
+
+    /// How the disks with the recordings do.
+    pub fn disks(&self) -> Vec<DiskStatus> {
+        self.inner.recorder.disks()
     }
 
     /// The first and last recorded instant of a camera.
@@ -367,8 +393,9 @@ impl Vision {
     /// The latest picture of a camera.
     pub async fn snapshot_jpeg(&self, id: DeviceId) -> Result<Bytes, SnapshotError> {
         let camera = self.camera(id).ok_or(SnapshotError::UnknownCamera)?;
-        let newest = camera.analysis.as_ref().and_then(Analysis::newest);
-        let made = tokio::task::spawn_blocking(move || snapshot::jpeg(&camera.hub, newest));
+        let feed = camera.feed(Which::Sub).clone();
+        let newest = feed.analysis.as_ref().and_then(Analysis::newest);
+        let made = tokio::task::spawn_blocking(move || snapshot::jpeg(&feed.hub, newest));
         made.await.map_err(|_| SnapshotError::NoPicture)?
     }
 
@@ -386,7 +413,7 @@ impl Vision {
     /// reads plates the answer comes within four seconds, with an empty text where none was read.
     pub fn trigger(&self, id: DeviceId) {
         if let Some(camera) = self.camera(id)
-            && let Some(analysis) = &camera.analysis
+            && let Some(analysis) = &camera.feed(Which::Sub).analysis
         {
             analysis.trigger();
         }
@@ -395,16 +422,18 @@ impl Vision {
     /// What all of it does.
     pub fn figures(&self) -> Figures {
         let cameras: Vec<_> = self.cameras().values().cloned().collect();
-        let analysed = cameras.iter().filter_map(|camera| camera.analysis.as_ref()).map(Analysis::counts);
+        let feeds = || cameras.iter().flat_map(|camera| [Some(&camera.main), camera.sub.as_ref()]).flatten();
+        let analysed = feeds().filter_map(|feed| feed.analysis.as_ref()).map(Analysis::counts);
         let (decoded, left_out) = analysed.fold((0, 0), |sum, now| (sum.0 + now.0, sum.1 + now.1));
         let pool = &self.inner.pool;
         // The worst camera stands for all: a median over medians would hide it.
-        let delivery = cameras.iter().map(|camera| camera.hub.latency()).max_by(|a, b| a.p99_ms.total_cmp(&b.p99_ms));
+        let delivery = feeds().map(|feed| feed.hub.latency()).max_by(|a, b| a.p99_ms.total_cmp(&b.p99_ms));
         let (recorded, unrecorded) = self.inner.recorder.counts();
         Figures {
             plates_ms_p50: pool.plate_time.spread().p50_ms,
             faces_ms_p50: pool.face_time.spread().p50_ms,
             frames: pool.looked.load(Ordering::Relaxed),
+            arrived: feeds().map(|feed| feed.arrived()).sum(),
             decoded,
             dropped: left_out + pool.dropped.load(Ordering::Relaxed),
             delivery: delivery.unwrap_or_default(),
@@ -451,72 +480,65 @@ impl VisionError {
     }
 }
 
+/// Whether a camera can be asked there, with user and password apart.
+fn check_url(key: &DeviceKey, url: &Url) -> Result<(), VisionError> {
+    let mut shown = url.clone();
+    let clean = shown.set_username("").is_ok() && shown.set_password(None).is_ok() && shown == *url;
+    if url.scheme() != "rtsp" || url.host().is_none() || !clean {
+        return Err(VisionError::Url { key: key.clone(), url: shown.to_string() });
+    }
+    Ok(())
+}
+
+impl Inner {
+    fn run(&self, feed: &Arc<Feed>, config: &CameraConfig, url: Url) {
+        let CameraConfig { user, password, transport, .. } = config;
+        let source = Source { url, user: user.clone(), password: password.clone(), transport: *transport };
+        let task = self.runtime.spawn(rtsp::run(source, feed.hub.clone(), feed.clone()));
+        feed.runs(task.abort_handle());
+    }
+}
+
 impl Camera {
-    fn end(&self) {
-        if let Some(task) = lock(&self.task).take() {
-            task.abort();
+    fn feed(&self, which: Which) -> &Arc<Feed> {
+        match which {
+            Which::Main => &self.main,
+            Which::Sub => self.sub.as_ref().unwrap_or(&self.main),
         }
-        self.hub.close();
+    }
+
+    fn end(&self) {
+        self.main.end();
+        if let Some(sub) = &self.sub {
+            sub.end();
+        }
     }
 
     fn status(&self) -> CameraStatus {
-        let state = *lock(&self.state);
-        let config = self.hub.config();
-        let (fps, kbps) = self.hub.rate();
+        let (main, sub) = (self.main.status(), self.sub.as_ref().map(|sub| sub.status()));
         CameraStatus {
             id: self.config.id,
             key: self.config.key.clone(),
-            live: state == Some(None),
-            reason: match state {
-                None => "starting".into(),
-                Some(None) => String::new(),
-                Some(Some(loss)) => loss.code().into(),
-            },
-            fps,
-            kbps,
-            codec: config.as_ref().map(|config| config.codec.clone()).unwrap_or_default(),
-            width: config.as_ref().map_or(0, |config| config.width),
-            height: config.as_ref().map_or(0, |config| config.height),
-            viewers: self.hub.viewers(),
-            recording: self.track.as_ref().is_some_and(Track::recording) && state == Some(None),
-            restarts: self.restarts.load(Ordering::Relaxed),
-            last_frame_at: Timestamp::from_microsecond(self.last_frame_us.load(Ordering::Relaxed)).ok(),
-            errors: self.problems.of(&self.config.key),
-        }
-    }
-}
-
-impl Listener for Camera {
-    fn unit(&self, unit: &Arc<AccessUnit>, late: Duration) {
-        self.last_frame_us.store(unit.captured.as_microsecond(), Ordering::Relaxed);
-        if let Some(track) = &self.track {
-            track.record(unit);
-        }
-        if let Some(analysis) = &self.analysis {
-            analysis.push(unit, late);
+            live: main.live,
+            reason: main.reason,
+            fps: main.fps,
+            kbps: main.kbps,
+            codec: main.codec,
+            width: main.width,
+            height: main.height,
+            viewers: main.viewers + sub.as_ref().map_or(0, |sub| sub.viewers),
+            recording: self.main.recording(),
+            restarts: main.restarts,
+            last_frame_at: main.last_frame_at,
+            key_interval_ms: main.key_interval_ms,
+            clock_off_ms: main.clock_off_ms,
+            remarks: main.remarks,
+            sub,
+            errors: self.problems(),
         }
     }
 
-    fn state(&self, lost: Option<Loss>) {
-        *lock(&self.state) = Some(lost);
-        (self.sink)(Observation {
-            camera: self.config.id,
-            observed_at: Timestamp::now(),
-            latency_ms: 0,
-            picture: None,
-            seen: Seen::Stream { live: lost.is_none(), reason: lost.map(Loss::code).unwrap_or_default().to_owned() },
-        });
+    fn problems(&self) -> BTreeMap<&'static str, u64> {
+        self.main.problems.of(&self.config.key)
     }
-
-    fn error(&self, code: &'static str, text: &str) {
-        self.problems.note(code, Some(&self.config.key), text);
-    }
-
-    fn restarted(&self) {
-        self.restarts.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,5 +1,6 @@
-//! Stretches of recording that belong to alarms.
+//! Stretches of recording that belong to alarms, and what happened before a camera.
 
+pub mod marks;
 pub(crate) mod store;
 
 use crate::error::Error;

@@ -1,5 +1,6 @@
-//! Clips.
+//! Clips, and the marks on a camera's recording.
 
+use super::marks::{Mark, MarkKind, MarkQuery};
 use super::{Bookmark, ClipRow};
 use crate::error::{Doing, StoreError};
 use crate::store::column;
@@ -122,4 +123,112 @@ pub(crate) async fn pending(pool: &PgPool) -> Result<Vec<Bookmark>, StoreError> 
         .map(ClipRow::from)
         .map(|row| Bookmark { clip: row.id, alarm: row.alarm, camera: row.camera, from: row.from, to: row.to })
         .collect())
+}
+
+#[derive(sqlx::FromRow)]
+struct MarkRow {
+    id: Uuid,
+    at: jiff_sqlx::Timestamp,
+    word: String,
+    text: String,
+    priority: i16,
+}
+
+impl MarkRow {
+    fn mark(self, kind: MarkKind) -> Mark {
+        let Self { id, at, word, text, priority } = self;
+        Mark { kind, at: at.to_jiff(), to: None, id, word, text, priority: u8::try_from(priority).unwrap_or(0) }
+    }
+}
+
+/// Alarms that a camera sees, in the order of time.
+pub(crate) async fn alarm_marks(pool: &PgPool, query: &MarkQuery, most: i64) -> Result<Vec<Mark>, StoreError> {
+    let rows: Vec<MarkRow> = sqlx::query_as(
+        "select id, raised_at as at, kind as word, '' as text, priority
+         from alarm
+         where raised_at >= $2
+           and raised_at < $3
+           and $1 = any(cameras)
+         order by raised_at, id
+         limit $4",
+    )
+    .bind(query.camera.0)
+    .bind(query.from.to_sqlx())
+    .bind(query.to.to_sqlx())
+    .bind(most)
+    .fetch_all(pool)
+    .await
+    .doing("read alarms of a camera")?;
+    Ok(rows.into_iter().map(|row| row.mark(MarkKind::Alarm)).collect())
+}
+
+/// Cars that came to a camera's lane, in the order of time.
+pub(crate) async fn passage_marks(pool: &PgPool, query: &MarkQuery, most: i64) -> Result<Vec<Mark>, StoreError> {
+    let rows: Vec<MarkRow> = sqlx::query_as(
+        "select id, at, decision as word, plate as text, 0::smallint as priority
+         from passage
+         where at >= $2
+           and at < $3
+           and camera = $1
+         order by at, id
+         limit $4",
+    )
+    .bind(query.camera.0)
+    .bind(query.from.to_sqlx())
+    .bind(query.to.to_sqlx())
+    .bind(most)
+    .fetch_all(pool)
+    .await
+    .doing("read passages of a camera")?;
+    Ok(rows.into_iter().map(|row| row.mark(MarkKind::Plate)).collect())
+}
+
+#[derive(sqlx::FromRow)]
+struct Read {
+    id: Uuid,
+    at: jiff_sqlx::Timestamp,
+    code: String,
+    text: String,
+    accepted: bool,
+}
+
+/// Plates and faces that a camera read, in the order of time.
+///
+/// A camera's clock and ours differ by less than an hour, or an alarm says so: the index is on ours.
+pub(crate) async fn read_marks(pool: &PgPool, query: &MarkQuery, most: i64) -> Result<Vec<Mark>, StoreError> {
+    let rows: Vec<Read> = sqlx::query_as(
+        "select id, coalesce(observed_at, received_at) as at, code, coalesce(body ->> 'text', '') as text,
+                coalesce((body ->> 'accepted')::boolean, false) as accepted
+         from event_log
+         where shown
+           and received_at >= $2::timestamptz - interval '1 hour'
+           and received_at < $3::timestamptz + interval '1 hour'
+           and code in ('plate.read', 'face.seen')
+           and device = $1
+           and coalesce(observed_at, received_at) >= $2
+           and coalesce(observed_at, received_at) < $3
+         order by at, seq
+         limit $4",
+    )
+    .bind(query.camera.0)
+    .bind(query.from.to_sqlx())
+    .bind(query.to.to_sqlx())
+    .bind(most)
+    .fetch_all(pool)
+    .await
+    .doing("read what a camera saw")?;
+    let mark = |row: Read| Mark {
+        kind: if row.code == "plate.read" { MarkKind::Plate } else { MarkKind::Face },
+        at: row.at.to_jiff(),
+        to: None,
+        id: row.id,
+        word: match (row.code.as_str(), row.accepted) {
+            ("face.seen", true) => "accepted".to_owned(),
+            ("face.seen", false) => "unknown".to_owned(),
+            (_, true | false) => String::new(),
+        },
+        text: row.text,
+        priority: 0,
+    };
+    Ok(rows.into_iter().map(mark).collect())
 }

@@ -1,1 +1,1 @@
-import{G as e,Ht as t,Ot as n,Tt as r,at as i,ht as a,pt as o,st as s}from"./index.js";var c=a(`<div><!></div>`);function l(a,l){let u=e(l,`scroll`,3,!1);var d=c();let f;var p=n(d);s(p,()=>l.children),t(d),r(()=>f=i(d,1,`page svelte-1f8rqm3`,null,f,{scroll:u()})),o(a,d)}export{l as t};
+import{It as e,X as t,Xt as n,bt as r,ft as i,jt as a,ut as o,vt as s}from"./index.js";var c=r(`<div><!></div>`);function l(r,l){let u=t(l,`scroll`,3,!1);var d=c();let f;var p=e(d);i(p,()=>l.children),n(d),a(()=>f=o(d,1,`page svelte-1f8rqm3`,null,f,{scroll:u()})),s(r,d)}export{l as t};

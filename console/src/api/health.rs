@@ -9,6 +9,7 @@ use axum::Json;
 use axum::extract::State;
 use gatehouse_actors::telemetry::TelemetryHealth;
 use gatehouse_actors::views::{ActorHealth, ConsumerHealth, DatabaseHealth, IngressHealth, JournalHealth};
+use gatehouse_vision::StreamStatus;
 use jiff::Timestamp;
 use serde::Serialize;
 use std::sync::Arc;
@@ -57,6 +58,8 @@ pub struct Health {
     pub consumers: Vec<ConsumerHealth>,
     /// Every camera.
     pub cameras: Vec<CameraHealth>,
+    /// Every disk that is recorded on.
+    pub recording: Vec<RecordingHealth>,
     /// Recognition.
     pub recognition: RecognitionHealth,
     /// The queues between them.
@@ -114,7 +117,52 @@ pub struct DiskHealth {
     pub room: &'static str,
 }
 
-/// One camera's stream.
+/// A disk that is recorded on.
+#[derive(Serialize, ToSchema)]
+pub struct RecordingHealth {
+    /// The directory on it.
+    pub dir: String,
+    /// `disk_failed`, `disk_full`, `disk_slow`; empty when it is well.
+    pub reason: String,
+    /// What the system said.
+    pub error: String,
+    /// Whether nothing is recorded there for want of room.
+    pub held: bool,
+}
+
+/// A camera's sub-stream.
+#[derive(Serialize, ToSchema)]
+pub struct StreamHealth {
+    /// Whether frames arrive.
+    pub live: bool,
+    /// Why not.
+    pub reason: String,
+    /// Frames per second.
+    pub fps: f32,
+    /// Kilobits per second.
+    pub kbps: f32,
+    /// RFC 6381 codec.
+    pub codec: String,
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// Browsers watching it.
+    pub viewers: u32,
+    /// Reconnections.
+    pub restarts: u64,
+    /// When its last frame came.
+    #[schema(value_type = Option<String>)]
+    pub last_frame_at: Option<Timestamp>,
+    /// Between key frames, ms.
+    pub key_interval_ms: Option<u32>,
+    /// The camera's clock minus ours, ms, where it says.
+    pub clock_off_ms: Option<i64>,
+    /// What to see to: `sparse_keys`, `clock_off`.
+    pub remarks: Vec<String>,
+}
+
+/// One camera's stream; with a sub-stream its main one.
 #[derive(Serialize, ToSchema)]
 pub struct CameraHealth {
     /// Device.
@@ -144,6 +192,14 @@ pub struct CameraHealth {
     /// When the last frame came.
     #[schema(value_type = Option<String>)]
     pub last_frame_at: Option<Timestamp>,
+    /// Between key frames, ms.
+    pub key_interval_ms: Option<u32>,
+    /// The camera's clock minus ours, ms, where it says.
+    pub clock_off_ms: Option<i64>,
+    /// What to see to: `sparse_keys`, `clock_off`.
+    pub remarks: Vec<String>,
+    /// Its sub-stream, where it has one.
+    pub sub: Option<StreamHealth>,
     /// Errors by name.
     pub errors: std::collections::BTreeMap<String, u64>,
 }
@@ -214,6 +270,7 @@ async fn look(app: &App) -> Health {
         ingress,
         consumers,
         cameras: cameras(app),
+        recording: recording(app),
         recognition: recognition(app),
     }
 }
@@ -236,7 +293,42 @@ fn cameras(app: &App) -> Vec<CameraHealth> {
             recording: status.recording,
             restarts: status.restarts,
             last_frame_at: status.last_frame_at,
+            key_interval_ms: status.key_interval_ms,
+            clock_off_ms: status.clock_off_ms,
+            remarks: status.remarks.into_iter().map(str::to_owned).collect(),
+            sub: status.sub.map(stream),
             errors: status.errors.into_iter().map(|(code, count)| (code.to_owned(), count)).collect(),
+        })
+        .collect()
+}
+
+fn stream(status: StreamStatus) -> StreamHealth {
+    StreamHealth {
+        live: status.live,
+        reason: status.reason,
+        fps: status.fps,
+        kbps: status.kbps,
+        codec: status.codec,
+        width: status.width,
+        height: status.height,
+        viewers: status.viewers,
+        restarts: status.restarts,
+        last_frame_at: status.last_frame_at,
+        key_interval_ms: status.key_interval_ms,
+        clock_off_ms: status.clock_off_ms,
+        remarks: status.remarks.into_iter().map(str::to_owned).collect(),
+    }
+}
+
+fn recording(app: &App) -> Vec<RecordingHealth> {
+    let disks = app.vision().map(|vision| vision.disks()).unwrap_or_default();
+    disks
+        .into_iter()
+        .map(|disk| RecordingHealth {
+            dir: disk.dir.display().to_string(),
+            reason: disk.code.to_owned(),
+            error: disk.text,
+            held: disk.held,
         })
         .collect()
 }

@@ -54,23 +54,25 @@ pub fn pictures(data: &Path) -> anyhow::Result<Chosen> {
     Ok(chosen)
 }
 
-/// Segments of the recordings, with the ranges that are kept.
-pub fn recordings(data: &Path, video: Video) -> anyhow::Result<Chosen> {
+/// Segments of the recordings, with the ranges that are kept: those in the data directory and on the disks of their own.
+pub fn recordings(data: &Path, disks: &[PathBuf], video: Video) -> anyhow::Result<Chosen> {
     let mut chosen = Chosen::new();
-    let root = data.join("recordings");
-    for camera in listed(&root)? {
-        if !camera.is_dir() {
-            continue;
-        }
-        let known = index::look(&camera).with_context(|| camera.display().to_string())?;
-        for segment in known.segments.values() {
-            if video == Video::All || known.pinned(&(segment.start_us..segment.end_us)) {
-                chosen.insert(below("recordings", &root, &segment.path), segment.path.clone());
+    for root in std::iter::once(&data.join("recordings")).chain(disks) {
+        for camera in listed(root)? {
+            if !camera.is_dir() {
+                continue;
             }
-        }
-        let pins = camera.join("pins");
-        if pins.is_file() {
-            chosen.insert(below("recordings", &root, &pins), pins);
+            let known = index::look(&camera).with_context(|| camera.display().to_string())?;
+            for segment in known.segments.values() {
+                if video == Video::All || known.pinned(&(segment.start_us..segment.end_us)) {
+                    chosen.insert(below("recordings", root, &segment.path), segment.path.clone());
+                }
+            }
+            let pins = camera.join("pins");
+            if pins.is_file() {
+                // The disks in use come last and know the newest.
+                chosen.insert(below("recordings", root, &pins), pins);
+            }
         }
     }
     Ok(chosen)
@@ -230,7 +232,7 @@ mod tests {
         let pin = |text: &str| text.parse::<jiff::Timestamp>().unwrap().as_microsecond();
         let pinned = pin("2026-03-14T10:16:10Z")..pin("2026-03-14T10:17:10Z");
         index::save_pins(&camera, std::slice::from_ref(&pinned)).unwrap();
-        let chosen: Vec<_> = recordings(dir.path(), Video::Protected).unwrap().into_keys().collect();
+        let chosen: Vec<_> = recordings(dir.path(), &[], Video::Protected).unwrap().into_keys().collect();
         assert_eq!(
             chosen,
             [
@@ -239,7 +241,7 @@ mod tests {
                 "recordings/gate/pins"
             ]
         );
-        assert_eq!(recordings(dir.path(), Video::All).unwrap().len(), 4);
+        assert_eq!(recordings(dir.path(), &[], Video::All).unwrap().len(), 4);
         assert!(day.join("20260314T101700.000000Z.open.mp4").exists(), "looking changes nothing");
     }
 

@@ -37,6 +37,13 @@ pub struct Order {
     pub keep: usize,
 }
 
+impl Order {
+    /// The disks that are recorded on beside the data directory.
+    fn disks(&self) -> &[PathBuf] {
+        self.config.as_ref().map_or(&[][..], |(_, config)| config.recording.dirs.as_slice())
+    }
+}
+
 /// A backup that was taken.
 #[derive(Clone, Debug)]
 pub struct Taken {
@@ -124,7 +131,7 @@ async fn fill(order: &Order, snapshot: &mut Snapshot, dir: &Path, meter: &Meter)
             left_out.extend(gone.into_iter().map(|path| format!("{path} went away while it was to be copied")));
             break;
         }
-        chosen = files::recordings(&order.data, order.video)?;
+        chosen = files::recordings(&order.data, order.disks(), order.video)?;
         chosen.retain(|path, _| !manifest.files.iter().any(|row| row.path == *path));
     }
     manifest.files.sort_by(|a, b| a.path.cmp(&b.path));
@@ -147,7 +154,7 @@ fn choose(order: &Order) -> anyhow::Result<(Chosen, Vec<String>)> {
         left_out.extend(without);
     }
     chosen.extend(files::pictures(&order.data)?);
-    chosen.extend(files::recordings(&order.data, order.video)?);
+    chosen.extend(files::recordings(&order.data, order.disks(), order.video)?);
     Ok((chosen, left_out))
 }
 

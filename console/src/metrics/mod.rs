@@ -204,6 +204,11 @@ fn video(page: &mut Page, app: &App) {
         .put(&[], restarts as f64);
     let viewers: u32 = cameras.iter().map(|camera| camera.viewers).sum();
     page.family("gatehouse_video_viewers", Kind::Gauge, "Tiles that show live video").put(&[], f64::from(viewers));
+    let mut family =
+        page.family("gatehouse_recording_disk_up", Kind::Gauge, "Whether a disk takes recordings, by its directory");
+    for disk in vision.disks() {
+        family.put(&[("dir", &disk.dir.display().to_string())], f64::from(u8::from(disk.code.is_empty())));
+    }
     let mut errors: BTreeMap<&str, u64> = BTreeMap::new();
     for (code, count) in cameras.iter().flat_map(|camera| &camera.errors) {
         *errors.entry(code).or_default() += count;

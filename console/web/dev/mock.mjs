@@ -409,10 +409,30 @@ function route(method, path, q, body) {
     case 'PUT users': { const u = users.find((x) => x.id === key); Object.assign(u, body); delete u.password; return u; }
     case 'GET audit': return { rows: newest(audit) };
     case 'GET pictures': return { type: 'image/svg+xml', text: picture(decodeURIComponent(key).replace(/\.jpg$/, '')) };
-    case 'GET cameras': return { type: 'image/svg+xml', text: picture('', devices.find((d) => d.id === key)?.key) };
+    case 'GET cameras':
+      if (verb === 'recording') return recording(key, q);
+      if (verb.endsWith('.mp4')) return fail(404, 'not_recorded');
+      return { type: 'image/svg+xml', text: picture('', devices.find((d) => d.id === key)?.key) };
     case 'GET clips': return { file: clipFile() };
     default: return fail(404, 'not_found');
   }
+}
+
+/** Recorded since three hours ago, with one hole, and an alarm's mark in it. */
+function recording(camera, q) {
+  const [from, to, at] = [Date.parse(q.get('from')), Date.parse(q.get('to')), Date.now()];
+  const span = (a, b) => ({ from: new Date(Math.max(a, from)).toISOString(), to: new Date(Math.min(b, to)).toISOString() });
+  const whole = (list) => list.filter(([a, b]) => Math.min(b, to) > Math.max(a, from)).map(([a, b]) => span(a, b));
+  const [begin, hole, again] = [at - 3 * 3_600_000, at - 1_500_000, at - 1_200_000];
+  const marks = [
+    { kind: 'motion', at: new Date(at - 700_000).toISOString(), to: new Date(at - 640_000).toISOString(), id: `${camera}-m`, word: '', text: '', priority: 0 },
+    { kind: 'plate', at: new Date(at - 650_000).toISOString(), id: `${camera}-p`, word: 'opened', text: '粤B12345', priority: 0 },
+    { kind: 'alarm', at: new Date(at - 300_000).toISOString(), id: `${camera}-a`, word: 'perimeter', text: '', priority: 2 },
+  ].filter((m) => Date.parse(m.at) >= from && Date.parse(m.at) < to);
+  return {
+    camera, from: q.get('from'), to: q.get('to'), first: new Date(begin).toISOString(), last: new Date(at).toISOString(),
+    stretches: whole([[begin, hole], [again, at]]), gaps: whole([[0, begin], [hole, again]]), marks, more: false,
+  };
 }
 
 const server = createServer((req, res) => {

@@ -19,6 +19,7 @@ export interface Page {
 export const pages: Page[] = [
   { key: 'desk', title: 'nav.desk', icon: 'desk', letter: 'o', load: () => import('./apps/ops/desk/DeskPage.svelte') },
   { key: 'devices', title: 'nav.devices', icon: 'devices', letter: 'd', load: () => import('./apps/ops/devices/DevicesPage.svelte') },
+  { key: 'replay', needs: 'video.read', title: 'nav.replay', icon: 'replay', letter: 'v', load: () => import('./apps/ops/replay/ReplayPage.svelte') },
   { key: 'events', title: 'nav.events', icon: 'events', letter: 'e', load: () => import('./apps/ops/events/EventsPage.svelte') },
   { key: 'passages', needs: 'access.read', title: 'nav.passages', icon: 'passages', letter: 'p', load: () => import('./apps/ops/passages/PassagesPage.svelte') },
   { key: 'access', needs: 'access.read', title: 'nav.access', icon: 'access', letter: 'a', load: () => import('./apps/ops/access/AccessPage.svelte') },

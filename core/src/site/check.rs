@@ -58,6 +58,18 @@ impl Site {
             if device.stream.is_some() && device.kind != DeviceKind::Camera {
                 wrong(at("stream"), format!("only a camera has a stream, this is a {}", device.kind.word()));
             }
+            if let Some((sub, url)) =
+                device.stream.as_ref().and_then(|stream| Some((stream.sub.as_ref()?, &stream.url)))
+            {
+                if sub == url {
+                    wrong(
+                        at("stream.sub"),
+                        "is the main stream itself: leave it out, or name the camera's small one".into(),
+                    );
+                } else if !sub.starts_with("rtsp://") {
+                    wrong(at("stream.sub"), format!("{sub:?} is not an address like rtsp://host:554/path"));
+                }
+            }
             for limit in &device.limits {
                 if limit.high.is_none() && limit.low.is_none() {
                     wrong(at(&format!("limits[{}]", limit.point)), "has neither high nor low".into());
@@ -214,7 +226,9 @@ mod tests {
                     {"key": "door-1", "kind": "door", "name": "Door", "place": "nowhere", "cameras": ["door-1"]},
                     {"key": "gw-1", "kind": "sensor", "name": "Gateway", "place": "a", "gateway": "gw-2", "faces": true},
                     {"key": "gw-2", "kind": "sensor", "name": "Gateway", "place": "a", "gateway": "gw-1"},
-                    {"key": "leak-1", "kind": "sensor", "name": "Leak", "place": "a", "gateway": "gw-9"}
+                    {"key": "leak-1", "kind": "sensor", "name": "Leak", "place": "a", "gateway": "gw-9"},
+                    {"key": "cam-1", "kind": "camera", "name": "Camera", "place": "a", "stream": {"url": "rtsp://c/1", "sub": "rtsp://c/1"}},
+                    {"key": "cam-2", "kind": "camera", "name": "Camera", "place": "a", "stream": {"url": "rtsp://c/1", "sub": "c/2"}}
                 ],
                 "lanes": [{"key": "in", "camera": "cam-9", "barrier": "door-1", "direction": "in"}],
                 "schedules": [{"key": "day", "windows": [{"days": ["mon"], "from": "7", "to": "25:00"}]}],
@@ -230,6 +244,8 @@ mod tests {
                 "places[b].parent: leads back to the place itself",
                 "devices[door-1].place: no place \"nowhere\" is defined",
                 "devices[gw-1].faces: only a door or camera keeps faces, this is a sensor",
+                "devices[cam-1].stream.sub: is the main stream itself: leave it out, or name the camera's small one",
+                "devices[cam-2].stream.sub: \"c/2\" is not an address like rtsp://host:554/path",
                 "devices[gw-1].gateway: leads back to the device itself",
                 "devices[gw-2].gateway: leads back to the device itself",
                 "devices[leak-1].gateway: no device \"gw-9\" is defined",

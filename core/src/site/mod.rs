@@ -108,8 +108,12 @@ pub struct LimitDef {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StreamDef {
-    /// `rtsp://host:port/path`, without credentials.
+    /// `rtsp://host:port/path`, without credentials: what is recorded and shown large.
     pub url: String,
+    /// The same of the camera's small stream, with the same account: what tiles show and what is looked at. None: the one
+    /// stream does everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sub: Option<String>,
     /// User name.
     #[serde(default)]
     pub user: String,
@@ -122,6 +126,9 @@ pub struct StreamDef {
     /// Whether it is recorded.
     #[serde(default = "yes")]
     pub record: bool,
+    /// Days its recordings are kept, where not as long as the others'; 0 for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_days: Option<u32>,
     /// Use UDP instead of TCP.
     #[serde(default)]
     pub udp: bool,

@@ -120,10 +120,37 @@ fn size_of(codec: &Codec) -> (u16, u16) {
     }
 }
 
+/// The RFC 6381 name of a sample entry, e.g. `avc1.42c00d`; empty for one that is never recorded.
+pub fn codec_name(codec: &Codec) -> String {
+    match codec {
+        Codec::Avc1(Avc1 { avcc, .. }) => {
+            let (profile, level) = (avcc.avc_profile_indication, avcc.avc_level_indication);
+            format!("avc1.{profile:02x}{:02x}{level:02x}", avcc.profile_compatibility)
+        }
+        // ISO/IEC 14496-15, annex E.3: profile, compatibility bits in reverse, tier and level, constraints without the
+        // zeros at their end.
+        Codec::Hvc1(Hvc1 { hvcc, .. }) => {
+            let space = ["", "A", "B", "C"][usize::from(hvcc.general_profile_space & 3)];
+            let compatible = u32::from_be_bytes(hvcc.general_profile_compatibility_flags).reverse_bits();
+            let tier = if hvcc.general_tier_flag { 'H' } else { 'L' };
+            let constraints = hvcc.general_constraint_indicator_flags;
+            let kept = constraints.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+            let constraints: String = constraints[..kept].iter().map(|byte| format!(".{byte:X}")).collect();
+            let (profile, level) = (hvcc.general_profile_idc, hvcc.general_level_idc);
+            format!("hvc1.{space}{profile}.{compatible:X}.{tier}{level}{constraints}")
+        }
+        _ => String::new(),
+    }
+}
+
 /// `ftyp` and `moov` of a segment without pictures yet.
 pub fn init(config: &StreamConfig) -> Result<Vec<u8>, Mp4Error> {
-    let stbl =
-        Stbl { stsd: Stsd { codecs: vec![sample_entry(config)?] }, stco: Some(Stco::default()), ..Stbl::default() };
+    init_of(sample_entry(config)?)
+}
+
+/// The same for a sample entry that was read from a segment.
+pub fn init_of(codec: Codec) -> Result<Vec<u8>, Mp4Error> {
+    let stbl = Stbl { stsd: Stsd { codecs: vec![codec] }, stco: Some(Stco::default()), ..Stbl::default() };
     let mut moov = movie(stbl, 0, None);
     moov.mvex = Some(Mvex {
         mehd: None,
@@ -451,6 +478,21 @@ pub(crate) mod tests {
         }
         let Codec::Avc1(entry) = scan.codec else { panic!("avc1") };
         assert_eq!((entry.visual.width, entry.visual.height), (320, 240));
+    }
+
+    #[test]
+    fn the_name_of_what_was_recorded_is_the_streams() {
+        let config = config();
+        assert_eq!(codec_name(&sample_entry(&config).unwrap()), config.codec);
+        // Main profile, level 4.0, as cameras send it.
+        let hvcc = Hvcc {
+            general_profile_idc: 1,
+            general_profile_compatibility_flags: [0x60, 0, 0, 0],
+            general_constraint_indicator_flags: [0xB0, 0, 0, 0, 0, 0],
+            general_level_idc: 120,
+            ..Hvcc::new()
+        };
+        assert_eq!(codec_name(&Hvc1 { hvcc, ..Hvc1::default() }.into()), "hvc1.1.6.L120.B0");
     }
 
     #[test]

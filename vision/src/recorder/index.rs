@@ -57,9 +57,49 @@ impl Catalogue {
             .collect()
     }
 
+    /// When something is recorded within a span, oldest first. Holes of up to `hole_us` between segments count as none.
+    pub fn stretches(&self, span: &Span, hole_us: i64) -> Vec<Span> {
+        let mut found: Vec<Span> = Vec::new();
+        // One segment may begin before the span and reach into it.
+        let first = self.segments.range(..=span.start).next_back().map_or(span.start, |(start, _)| *start);
+        for segment in self.segments.range(first..span.end.max(first)).map(|(_, segment)| segment) {
+            let (start, end) = (segment.start_us.max(span.start), segment.end_us.min(span.end));
+            match found.last_mut() {
+                _ if start >= end => {}
+                Some(last) if start.saturating_sub(last.end) <= hole_us => last.end = last.end.max(end),
+                Some(_) | None => found.push(start..end),
+            }
+        }
+        found
+    }
+
+    /// Segments to play a span from, oldest first: those that overlap it, else the first after it; and where the one after
+    /// those begins.
+    pub fn from_moment(&self, span: &Span) -> (Vec<Segment>, Option<i64>) {
+        let mut chosen = self.overlapping(span);
+        if chosen.is_empty() {
+            chosen.extend(self.segments.range(span.start..).next().map(|(_, segment)| segment.clone()));
+        }
+        let later = chosen.last().and_then(|last| self.segments.range(last.start_us + 1..).next());
+        let later = later.map(|(start, _)| *start);
+        (chosen, later)
+    }
+
     /// Whether any kept range touches a span.
     pub fn pinned(&self, span: &Span) -> bool {
         self.pins.iter().any(|pin| pin.start < span.end && span.start < pin.end)
+    }
+
+    /// Takes what another directory holds of the same camera.
+    pub fn merge(&mut self, other: Catalogue) {
+        for (start, segment) in other.segments {
+            self.segments.entry(start).or_insert(segment);
+        }
+        for pin in other.pins {
+            if !self.pins.contains(&pin) {
+                self.pins.push(pin);
+            }
+        }
     }
 
     /// Bytes on disk.
@@ -267,6 +307,41 @@ mod tests {
         assert_eq!(fs::metadata(&segment.path).unwrap().len(), whole);
         assert_eq!(catalogue.segments.len(), 1, "an open file without a picture is removed");
         assert_eq!(load(dir.path()).unwrap().segments, catalogue.segments, "and again the same");
+    }
+
+    fn catalogue(spans: &[Span]) -> Catalogue {
+        let segment = |span: &Span| Segment {
+            start_us: span.start,
+            end_us: span.end,
+            bytes: 1,
+            path: PathBuf::new(),
+            open: false,
+        };
+        Catalogue { segments: spans.iter().map(|span| (span.start, segment(span))).collect(), pins: Vec::new() }
+    }
+
+    #[test]
+    fn stretches_are_cut_to_the_span_and_small_holes_are_none() {
+        let known = catalogue(&[0..60, 61..120, 200..260, 260..320]);
+        assert_eq!(known.stretches(&(0..1000), 1), [0..120, 200..320]);
+        assert_eq!(known.stretches(&(0..1000), 0), [0..60, 61..120, 200..320]);
+        assert_eq!(known.stretches(&(30..70), 1), [30..70]);
+        assert_eq!(known.stretches(&(130..190), 1), [] as [Span; 0]);
+        assert_eq!(known.stretches(&(130..210), 100), [200..210], "what lies before the span fills no hole in it");
+        assert_eq!(Catalogue::default().stretches(&(0..10), 1), [] as [Span; 0]);
+    }
+
+    #[test]
+    fn playing_from_a_gap_begins_with_what_comes_after_it() {
+        let known = catalogue(&[0..60, 60..120, 200..260]);
+        let starts = |span: Span| {
+            let (chosen, later) = known.from_moment(&span);
+            (chosen.iter().map(|segment| segment.start_us).collect::<Vec<_>>(), later)
+        };
+        assert_eq!(starts(10..20), (vec![0], Some(60)));
+        assert_eq!(starts(50..70), (vec![0, 60], Some(200)));
+        assert_eq!(starts(130..140), (vec![200], None));
+        assert_eq!(starts(260..300), (vec![], None));
     }
 
     #[test]

@@ -4,114 +4,125 @@
 //!  units ──bounded queue──▶ writer (one thread per disk) ──parts of ≤ 0.5 s──▶ 60 s fragmented MP4 segments
 //!                                                    index ◀──names──┘      retention ──removes the oldest
 //!  clip ◀── flush, read, cut exactly ── index                               pins ──kept
+//!  playback ◀── whole groups of pictures, as they lie there ── index
 //! ```
 //! kill -9 loses what the current part held: less than half a second. A power cut loses up to [`SYNC_EVERY`], nothing of a
 //! pinned range. A full disk costs the parts that did not fit: the oldest segments go, recording continues at the next key
-//! frame, and an error says so once.
+//! frame, and an error says so once. With several disks cameras are spread over them, and those of a disk that fails or hangs
+//! are recorded on the others until it is back ([`disk`]).
 
 pub mod clip;
+pub mod disk;
 pub mod fmp4;
 pub mod index;
+pub mod playback;
 pub mod retention;
+mod track;
 mod writer;
 
 pub use clip::{Clip, ClipError};
-pub use retention::Retention;
-pub use writer::{Disk, LocalDisk, PART, SEGMENT, SYNC_EVERY};
+pub use disk::{Disk, DiskStatus, LocalDisk};
+pub use playback::Piece;
+pub use retention::{Keep, Retention};
+pub use track::Track;
+pub use writer::{PART, SEGMENT, SYNC_EVERY};
 
-use crate::hub::AccessUnit;
+use disk::DiskState;
 use gatehouse_core::id::DeviceKey;
 use index::{Catalogue, Span};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use writer::{Command, Writer};
 
-/// Units that may wait for the writer: some ten seconds of sixteen cameras. Beyond, a camera pauses until a key frame.
+/// Units that may wait for a writer: some ten seconds of sixteen cameras. Beyond, a camera pauses until a key frame.
 const QUEUE_MAX: usize = 4096;
+/// Pieces of recording put together at the same time, each some 50 MB at most; further askers wait.
+const READERS: usize = 6;
+/// Longest that a writer's answer is waited for: a disk that hangs must not keep who asks for a clip.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 /// Told of a problem: a code to count, the camera, a sentence.
 pub type OnError = Arc<dyn Fn(&'static str, &DeviceKey, &str) + Send + Sync>;
 
-/// Records any number of cameras below one directory.
+/// Records any number of cameras below one directory a disk.
 pub struct Recorder {
-    recordings: PathBuf,
-    commands: SyncSender<Command>,
+    archive: Option<PathBuf>,
+    disks: Arc<[Slot]>,
     shared: Arc<Shared>,
-    thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+    threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
+    /// The disk a camera belongs to, by its place in the list.
+    homes: Mutex<BTreeMap<DeviceKey, usize>>,
+    readers: tokio::sync::Semaphore,
 }
 
-/// What the writer, the readers and the tracks all see.
+/// One disk and the way to its writer.
+#[derive(Debug)]
+struct Slot {
+    commands: SyncSender<Command>,
+    state: Arc<DiskState>,
+}
+
+/// What the writers, the readers and the tracks all see.
 #[derive(Debug, Default)]
 struct Shared {
     catalogues: Mutex<BTreeMap<DeviceKey, Catalogue>>,
+    keeps: Mutex<BTreeMap<DeviceKey, Keep>>,
     written: AtomicU64,
     dropped: AtomicU64,
-    /// Whether nothing is recorded for want of room.
-    held: AtomicBool,
 }
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<DeviceKey, Catalogue>> {
         self.catalogues.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-/// One camera's way into the recorder.
-#[derive(Debug)]
-pub struct Track {
-    key: DeviceKey,
-    commands: SyncSender<Command>,
-    shared: Arc<Shared>,
-    /// Whether the queue was full, so that units are left out until a key frame.
-    paused: AtomicBool,
-    state: Arc<writer::Health>,
-}
-
-impl Track {
-    /// Hands a unit to the writer; never waits. When the queue is full the camera pauses until its next key frame.
-    pub fn record(&self, unit: &Arc<AccessUnit>) {
-        let held = self.shared.held.load(Ordering::Relaxed);
-        if held || (self.paused.load(Ordering::Relaxed) && !unit.key) {
-            self.shared.dropped.fetch_add(1, Ordering::Relaxed);
-            self.paused.store(true, Ordering::Relaxed);
-            return;
-        }
-        match self.commands.try_send(Command::Unit { key: self.key.clone(), unit: unit.clone() }) {
-            Ok(()) => self.paused.store(false, Ordering::Relaxed),
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                self.shared.dropped.fetch_add(1, Ordering::Relaxed);
-                self.paused.store(true, Ordering::Relaxed);
-            }
-        }
-    }
-
-    /// Ends the camera's file. Its recordings stay known.
-    pub fn close(&self) {
-        // When the queue is full the writer closes it with the gap that follows, or at the end.
-        let _ = self.commands.try_send(Command::Close { key: self.key.clone() });
-    }
-
-    /// Whether the last part reached the disk.
-    pub fn recording(&self) -> bool {
-        self.state.recording() && !self.shared.held.load(Ordering::Relaxed)
+    fn keeps(&self) -> MutexGuard<'_, BTreeMap<DeviceKey, Keep>> {
+        self.keeps.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Recorder {
-    /// Opens the directory, making it where it is missing, and starts the writer.
-    pub fn start(recordings: &Path, policy: Retention, disk: Arc<dyn Disk>, on_error: OnError) -> io::Result<Self> {
-        std::fs::create_dir_all(recordings)?;
-        let (commands, queue) = std::sync::mpsc::sync_channel(QUEUE_MAX);
+    /// Opens the directories and starts a writer for each. One that cannot be opened is tried again and again; meanwhile
+    /// its cameras are recorded on the others.
+    ///
+    /// `archive`: where earlier recordings lie, when the directories have disks of their own: those are then recorded on
+    /// only while they carry the marker that the first start leaves there.
+    pub fn start(
+        dirs: Vec<PathBuf>,
+        archive: Option<PathBuf>,
+        policy: Retention,
+        disk: Arc<dyn Disk>,
+        on_error: OnError,
+    ) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
-        let writer = Writer::new(recordings.to_owned(), policy, shared.clone(), disk, on_error);
-        let thread = std::thread::Builder::new().name("recorder".into()).spawn(move || writer.run(&queue))?;
-        Ok(Self { recordings: recordings.to_owned(), commands, shared, thread: Mutex::new(Some(thread)) })
+        let (mut slots, mut threads) = (Vec::new(), Vec::new());
+        let states: Vec<_> = dirs.into_iter().map(|dir| Arc::new(DiskState::open(dir, archive.is_some()))).collect();
+        for (n, state) in states.iter().enumerate() {
+            let (commands, queue) = std::sync::mpsc::sync_channel(QUEUE_MAX);
+            // What lies nowhere else is the first writer's to forget.
+            let others = (n == 0).then(|| states[1..].iter().map(|other| other.dir().to_owned()).collect());
+            let writer =
+                Writer::new(state.clone(), others, policy.clone(), shared.clone(), disk.clone(), on_error.clone());
+            let name = format!("recorder-{n}");
+            threads.push(std::thread::Builder::new().name(name).spawn(move || writer.run(&queue))?);
+            slots.push(Slot { commands, state: state.clone() });
+        }
+        let disks = slots.into();
+        Ok(Self {
+            archive,
+            disks,
+            shared,
+            threads: Mutex::new(threads),
+            homes: Mutex::default(),
+            readers: tokio::sync::Semaphore::new(READERS),
+        })
     }
 
     /// Makes a camera's earlier recordings known, closing what a crash left open. Needed before its clips are read.
@@ -119,45 +130,43 @@ impl Recorder {
         if self.shared.lock().contains_key(key) {
             return Ok(());
         }
-        let catalogue = index::load(&index::camera_dir(&self.recordings, key))?;
-        self.shared.lock().entry(key.clone()).or_insert(catalogue);
+        let mut known = Catalogue::default();
+        let disks = self.disks.iter().map(|slot| (slot.state.dir(), Some(&slot.state)));
+        for (dir, state) in self.archive.iter().map(|dir| (dir.as_path(), None)).chain(disks) {
+            match (index::load(&index::camera_dir(dir, key)), state) {
+                (Ok(found), _) => known.merge(found),
+                // The disk is away: it is read when it is back.
+                (Err(error), Some(state)) if self.disks.len() > 1 => state.cannot_read(&error),
+                (Err(error), _) => return Err(error),
+            }
+        }
+        self.shared.lock().entry(key.clone()).or_insert(known);
         Ok(())
     }
 
     /// Opens a camera's way in, knowing its earlier recordings.
-    pub fn track(&self, key: &DeviceKey) -> io::Result<Track> {
+    pub fn track(&self, key: &DeviceKey, keep: Keep) -> io::Result<Track> {
         self.know(key)?;
-        let state = Arc::new(writer::Health::default());
-        let open = Command::Open { key: key.clone(), health: state.clone() };
-        self.commands.send(open).map_err(|_| stopped())?;
-        Ok(Track {
-            key: key.clone(),
-            commands: self.commands.clone(),
-            shared: self.shared.clone(),
-            paused: AtomicBool::new(false),
-            state,
-        })
+        self.shared.keeps().insert(key.clone(), keep);
+        let home = {
+            let mut homes = self.homes.lock().unwrap_or_else(PoisonError::into_inner);
+            let next = homes.len() % self.disks.len().max(1);
+            *homes.entry(key.clone()).or_insert(next)
+        };
+        Track::open(key.clone(), home, self.disks.clone(), self.shared.clone())
     }
 
-    /// Writes what the current part holds; with `sync`, through to the disk.
+    /// How the disks do.
+    pub fn disks(&self) -> Vec<DiskStatus> {
+        self.disks.iter().map(|slot| slot.state.status()).collect()
+    }
+
+    /// Writes what the current part holds; with `sync`, through to the disk. A disk that hangs is passed over.
     pub async fn flush(&self, key: &DeviceKey, sync: bool) -> io::Result<()> {
-        self.ask(|reply| Command::Flush { key: key.clone(), sync, reply }).await
-    }
-
-    async fn ask(&self, command: impl FnOnce(oneshot::Sender<io::Result<()>>) -> Command) -> io::Result<()> {
-        let (reply, answer) = oneshot::channel();
-        let mut command = command(reply);
-        loop {
-            match self.commands.try_send(command) {
-                Ok(()) => break,
-                Err(TrySendError::Full(back)) => {
-                    command = back;
-                    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-                }
-                Err(TrySendError::Disconnected(_)) => return Err(stopped()),
-            }
+        for slot in self.disks.iter().filter(|slot| !slot.state.is_slow()) {
+            ask(slot, |reply| Command::Flush { key: key.clone(), sync, reply }).await?;
         }
-        answer.await.map_err(|_| stopped())?
+        Ok(())
     }
 
     /// Cuts an exact clip: the pictures taken in `from ≤ t < to`, up to the newest that arrived.
@@ -170,13 +179,59 @@ impl Recorder {
             match clip::cut(&segments, &span) {
                 // A segment was closed, and so renamed, between looking and opening.
                 Err(ClipError::Read(error)) if error.kind() == io::ErrorKind::NotFound => {
-                    let segments = shared.lock().get(&key).map(|known| known.overlapping(&span)).unwrap_or_default();
+                    let mut segments =
+                        shared.lock().get(&key).map(|known| known.overlapping(&span)).unwrap_or_default();
+                    // What lies on a disk that is away is missing, and the clip says that it is not complete.
+                    segments.retain(|segment| segment.path.exists());
                     clip::cut(&segments, &span)
                 }
                 other => other,
             }
         };
         tokio::task::spawn_blocking(cut).await.map_err(|_| ClipError::Read(stopped()))?
+    }
+
+    /// Gives whole groups of pictures from the key frame at or before `from` up to the first at or after `to`, or fewer; in
+    /// a gap, what comes after it. Reaches up to the newest picture that arrived.
+    pub async fn piece(&self, key: &DeviceKey, from: Timestamp, to: Timestamp) -> Result<Piece, ClipError> {
+        let span = span(from, to)?;
+        // The semaphore is never closed.
+        let _turn = self.readers.acquire().await.map_err(|_| stopped())?;
+        let newest = self.extent(key).map_or(i64::MIN, |(_, last)| last.as_microsecond());
+        if span.end > newest {
+            self.flush(key, false).await?;
+        }
+        let (shared, key) = (self.shared.clone(), key.clone());
+        let cut = move || {
+            let look = || shared.lock().get(&key).map(|known| known.from_moment(&span)).unwrap_or_default();
+            let (segments, later) = look();
+            match playback::cut(&segments, later, &span) {
+                // A segment was closed, and so renamed, between looking and opening.
+                Err(ClipError::Read(error)) if error.kind() == io::ErrorKind::NotFound => {
+                    let (mut segments, later) = look();
+                    // What lies on a disk that is away is passed over like a gap.
+                    segments.retain(|segment| segment.path.exists());
+                    playback::cut(&segments, later, &span)
+                }
+                other => other,
+            }
+        };
+        tokio::task::spawn_blocking(cut).await.map_err(|_| ClipError::Read(stopped()))?
+    }
+
+    /// When something of a camera is recorded within a span, oldest first. Holes of up to `hole` count as none.
+    pub fn stretches(
+        &self,
+        key: &DeviceKey,
+        from: Timestamp,
+        to: Timestamp,
+        hole: SignedDuration,
+    ) -> Vec<(Timestamp, Timestamp)> {
+        let span = from.as_microsecond()..to.as_microsecond();
+        let hole_us = i64::try_from(hole.as_micros()).unwrap_or(i64::MAX);
+        let found = self.shared.lock().get(key).map(|known| known.stretches(&span, hole_us)).unwrap_or_default();
+        let at = |us| Timestamp::from_microsecond(us).unwrap_or_default();
+        found.into_iter().map(|span| (at(span.start), at(span.end))).collect()
     }
 
     /// Keeps a range from retention until [`unpin`](Self::unpin); durable, and what is there is on the disk, when it returns.
@@ -210,14 +265,14 @@ impl Recorder {
         change: impl FnOnce(&mut Vec<Span>) -> bool + Send + 'static,
     ) -> Result<bool, ClipError> {
         self.know(key)?;
-        let (shared, key, dir) = (self.shared.clone(), key.clone(), index::camera_dir(&self.recordings, key));
+        let (shared, disks, key) = (self.shared.clone(), self.disks.clone(), key.clone());
         let saved = tokio::task::spawn_blocking(move || {
             // The lock is held over the write so that two changes reach the disk in their order.
             let mut catalogues = shared.lock();
-            let pins = &mut catalogues.entry(key).or_default().pins;
+            let pins = &mut catalogues.entry(key.clone()).or_default().pins;
             let changed = change(pins);
             if changed {
-                index::save_pins(&dir, pins)?;
+                save_pins(&disks, &key, pins)?;
             }
             Ok::<_, io::Error>(changed)
         });
@@ -232,9 +287,18 @@ impl Recorder {
         Some((Timestamp::from_microsecond(first.start_us).ok()?, Timestamp::from_microsecond(last.end_us).ok()?))
     }
 
-    /// Records nothing while `on`; what is recorded stays, retention goes on, and recording continues at a key frame.
-    pub fn hold(&self, on: bool) {
-        self.shared.held.store(on, Ordering::Relaxed);
+    /// Records nothing while `on` on the disk where `near` is; what is recorded stays, retention goes on, and recording
+    /// continues at a key frame.
+    pub fn hold(&self, on: bool, near: &Path) {
+        let device = |path: &Path| rustix::fs::stat(path).map(|stat| stat.st_dev).ok();
+        let near = device(near);
+        for slot in self.disks.iter() {
+            let same = match (near, device(slot.state.dir())) {
+                (Some(near), Some(there)) => near == there,
+                (None, _) | (_, None) => true,
+            };
+            slot.state.hold(on && same);
+        }
     }
 
     /// Units written, units lost to a full queue or disk.
@@ -242,15 +306,60 @@ impl Recorder {
         (self.shared.written.load(Ordering::Relaxed), self.shared.dropped.load(Ordering::Relaxed))
     }
 
-    /// Writes and closes everything.
+    /// Writes and closes everything; a disk that hangs is left to itself.
     pub async fn stop(&self) {
-        // An error means that it is stopped already.
-        let _ = self.ask(|reply| Command::Stop { reply }).await;
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
-            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        let mut stopped = true;
+        for slot in self.disks.iter() {
+            // An error means that it is stopped already, or hangs.
+            let outcome = ask(slot, |reply| Command::Stop { reply }).await;
+            stopped &= !outcome.is_err_and(|error| error.kind() == io::ErrorKind::TimedOut);
+        }
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        if stopped {
+            let join = move || threads.into_iter().for_each(|thread| drop(thread.join()));
+            let _ = tokio::task::spawn_blocking(join).await;
         }
     }
+}
+
+async fn ask(slot: &Slot, command: impl FnOnce(oneshot::Sender<io::Result<()>>) -> Command) -> io::Result<()> {
+    let (reply, answer) = oneshot::channel();
+    let mut command = command(reply);
+    let asked = Instant::now();
+    loop {
+        match slot.commands.try_send(command) {
+            Ok(()) => break,
+            Err(TrySendError::Full(_)) if asked.elapsed() >= ANSWER_MAX => return Err(hangs(slot)),
+            Err(TrySendError::Full(back)) => {
+                command = back;
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            Err(TrySendError::Disconnected(_)) => return Err(stopped()),
+        }
+    }
+    match tokio::time::timeout(ANSWER_MAX, answer).await {
+        Ok(answer) => answer.map_err(|_| stopped())?,
+        Err(_) => Err(hangs(slot)),
+    }
+}
+
+/// Keeps the ranges on every disk that is well, so that none is needed to know them; one is enough.
+fn save_pins(disks: &[Slot], key: &DeviceKey, pins: &[Span]) -> io::Result<()> {
+    let mut outcome = None;
+    let well = |slot: &&Slot| !slot.state.is_failing() && !slot.state.is_slow();
+    let some_are_well = disks.iter().any(|slot| well(&slot));
+    for slot in disks.iter().filter(|slot| !some_are_well || well(slot)) {
+        let saved = slot.state.ready().and_then(|()| index::save_pins(&index::camera_dir(slot.state.dir(), key), pins));
+        outcome = match outcome {
+            Some(Ok(())) => outcome,
+            None | Some(Err(_)) => Some(saved),
+        };
+    }
+    outcome.unwrap_or_else(|| Err(stopped()))
+}
+
+fn hangs(slot: &Slot) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, format!("the disk with {} does not answer", slot.state.dir().display()))
 }
 
 fn span(from: Timestamp, to: Timestamp) -> Result<Span, ClipError> {

@@ -1,6 +1,6 @@
 //! What to forget: whole segments, oldest first over all cameras, never a kept range.
 
-use super::index::Catalogue;
+use super::index::{Catalogue, Segment};
 use std::collections::BTreeMap;
 
 /// How long and how much is kept.
@@ -11,7 +11,7 @@ pub struct Retention {
     pub days: u32,
     /// Most bytes of all cameras together.
     pub max_bytes: Option<u64>,
-    /// Bytes to leave free on the disk.
+    /// Bytes to leave free on each disk.
     pub min_free_bytes: u64,
 }
 
@@ -21,25 +21,38 @@ impl Default for Retention {
     }
 }
 
-/// Segments to remove, as (camera, start).
+/// What is kept otherwise of one camera.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Keep {
+    /// Days, where not as many as all others; 0 keeps for ever.
+    pub days: Option<u32>,
+}
+
+/// Segments of one disk to remove, as (camera, start).
 ///
-/// `free`: bytes free on the disk. Kept ranges and files being written stay, so the answer may free less than wished.
+/// `free`: bytes free on that disk; `here`: whether a segment lies on it. Age and bytes count over all disks, each of which
+/// forgets its own. Kept ranges and files being written stay, so the answer may free less than wished.
 pub fn choose<K: Ord + Clone>(
     cameras: &BTreeMap<K, Catalogue>,
     policy: &Retention,
+    keeps: &BTreeMap<K, Keep>,
     now_us: i64,
     free: u64,
+    here: impl Fn(&Segment) -> bool,
 ) -> Vec<(K, i64)> {
-    let horizon = match policy.days {
+    let horizon = |key: &K| match keeps.get(key).and_then(|keep| keep.days).unwrap_or(policy.days) {
         0 => i64::MIN,
         days => now_us.saturating_sub(i64::from(days) * 86_400_000_000),
     };
     let total: u64 = cameras.values().map(Catalogue::bytes).sum();
-    let over = policy.max_bytes.map_or(0, |most| total.saturating_sub(most));
-    let mut wanted = over.max(policy.min_free_bytes.saturating_sub(free));
+    let mut over = policy.max_bytes.map_or(0, |most| total.saturating_sub(most));
+    let mut short = policy.min_free_bytes.saturating_sub(free);
 
-    let oldest = cameras.values().filter_map(|catalogue| catalogue.segments.values().next()).map(|s| s.end_us).min();
-    if wanted == 0 && oldest.is_none_or(|end| end >= horizon) {
+    let is_old = |key: &K, segment: &Segment| segment.end_us < horizon(key);
+    let oldest = |(key, catalogue): (&K, &Catalogue)| {
+        catalogue.segments.values().next().is_some_and(|segment| is_old(key, segment))
+    };
+    if over == 0 && short == 0 && !cameras.iter().any(oldest) {
         return Vec::new();
     }
     let mut candidates: Vec<_> = cameras
@@ -50,11 +63,15 @@ pub fn choose<K: Ord + Clone>(
     candidates.sort_by_key(|(_, _, segment)| segment.end_us);
     let mut chosen = Vec::new();
     for (key, _, segment) in candidates {
-        if segment.end_us >= horizon && wanted == 0 {
-            break;
+        let mine = here(segment);
+        if !is_old(key, segment) && over == 0 && (short == 0 || !mine) {
+            continue;
         }
-        wanted = wanted.saturating_sub(segment.bytes);
-        chosen.push((key.clone(), segment.start_us));
+        over = over.saturating_sub(segment.bytes);
+        if mine {
+            short = short.saturating_sub(segment.bytes);
+            chosen.push((key.clone(), segment.start_us));
+        }
     }
     chosen
 }
@@ -84,8 +101,8 @@ mod tests {
         free: u64,
         expect: &[(&'static str, i64)],
     ) {
-        let chosen: Vec<_> = choose(cameras, &policy, 10 * DAY, free).into_iter().map(|(k, s)| (k, s / DAY)).collect();
-        assert_eq!(chosen, expect);
+        let chosen = choose(cameras, &policy, &BTreeMap::new(), 10 * DAY, free, |_| true);
+        assert_eq!(chosen.into_iter().map(|(k, s)| (k, s / DAY)).collect::<Vec<_>>(), expect);
     }
 
     #[test]
@@ -106,5 +123,30 @@ mod tests {
         catalogue.segments.get_mut(&(3 * DAY)).unwrap().open = true;
         let all = Retention { days: 1, max_bytes: Some(0), min_free_bytes: u64::MAX };
         check(&cameras, all, 0, &[("a", 2)]);
+    }
+
+    #[test]
+    fn a_camera_may_be_kept_longer_or_shorter_than_the_others() {
+        let cameras = BTreeMap::from([("a", camera(&[1, 5, 9])), ("b", camera(&[1, 5, 9])), ("c", camera(&[1, 5, 9]))]);
+        let keeps = BTreeMap::from([("a", Keep { days: Some(0) }), ("b", Keep { days: Some(2) })]);
+        let policy = Retention { days: 7, max_bytes: None, min_free_bytes: 0 };
+        let chosen = choose(&cameras, &policy, &keeps, 10 * DAY, 0, |_| true);
+        assert_eq!(chosen, [("b", DAY), ("c", DAY), ("b", 5 * DAY)]);
+    }
+
+    #[test]
+    fn each_disk_forgets_its_own_and_bytes_count_over_all() {
+        let cameras = BTreeMap::from([("a", camera(&[1, 2, 3, 4]))]);
+        let even = |segment: &Segment| (segment.start_us / DAY) % 2 == 0;
+        let check = |policy: &Retention, free, expect: [&[i64]; 2]| {
+            let starts = |here: &dyn Fn(&Segment) -> bool| -> Vec<i64> {
+                let chosen = choose(&cameras, policy, &BTreeMap::new(), 10 * DAY, free, here);
+                chosen.into_iter().map(|(_, start)| start / DAY).collect()
+            };
+            assert_eq!([starts(&even), starts(&|segment| !even(segment))], expect);
+        };
+        let keep = Retention { days: 0, max_bytes: None, min_free_bytes: 0 };
+        check(&Retention { max_bytes: Some(100), ..keep.clone() }, 0, [&[2], &[1, 3]]);
+        check(&Retention { min_free_bytes: 50, ..keep }, 0, [&[2], &[1]]);
     }
 }

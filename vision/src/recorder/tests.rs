@@ -1,7 +1,10 @@
 //! The recorder on made-up access units: torn files, exact clips, pins, full disks.
 
+mod disks;
+mod h265;
+
 use super::*;
-use crate::hub::StreamConfig;
+use crate::hub::{AccessUnit, StreamConfig};
 use crate::recorder::fmp4::tests::{config, picture};
 use bytes::Bytes;
 use std::fs::{self, File};
@@ -42,7 +45,7 @@ fn recorder(dir: &Path, policy: Retention, disk: Arc<dyn Disk>) -> (Recorder, Ar
     let errors = Arc::new(Errors::default());
     let heard = errors.clone();
     let on_error: OnError = Arc::new(move |code, _, text| heard.0.lock().unwrap().push((code, text.to_owned())));
-    (Recorder::start(dir, policy, disk, on_error).unwrap(), errors)
+    (Recorder::start(vec![dir.to_owned()], None, policy, disk, on_error).unwrap(), errors)
 }
 
 fn plain(dir: &Path) -> Recorder {
@@ -53,7 +56,7 @@ fn plain(dir: &Path) -> Recorder {
 /// Records `count` pictures at 25 fps with a key frame every ten, from `T0`.
 async fn record(recorder: &Recorder, count: u32) -> Track {
     let config = Arc::new(config());
-    let track = recorder.track(&key()).unwrap();
+    let track = recorder.track(&key(), Keep::default()).unwrap();
     for i in 0..count {
         track.record(&unit(&config, i, T0 + i64::from(i) * FRAME, i % 10 == 0));
         if i % 1000 == 999 {
@@ -129,7 +132,7 @@ async fn a_crash_at_any_moment_loses_less_than_half_a_second() {
     let dir = tempfile::tempdir().unwrap();
     let recorder = plain(&dir.path().join("live"));
     let config = Arc::new(config());
-    let track = recorder.track(&key()).unwrap();
+    let track = recorder.track(&key(), Keep::default()).unwrap();
     let began = Instant::now();
     for i in 0..60_u32 {
         // In real time, because that is what half a second is measured in.
@@ -158,7 +161,7 @@ async fn b_frames_are_shown_in_their_order() {
     let dir = tempfile::tempdir().unwrap();
     let recorder = plain(dir.path());
     let config = Arc::new(config());
-    let track = recorder.track(&key()).unwrap();
+    let track = recorder.track(&key(), Keep::default()).unwrap();
     // Decoding order I0 P3 B1 B2 P6 B4 B5 …; content names the presentation index.
     let mut order = vec![0];
     for anchor in (3..60).step_by(3) {
@@ -176,7 +179,7 @@ async fn a_change_of_parameters_is_a_second_description() {
     let dir = tempfile::tempdir().unwrap();
     let recorder = plain(dir.path());
     let (first, second) = (Arc::new(config()), Arc::new(StreamConfig { width: 640, ..config() }));
-    let track = recorder.track(&key()).unwrap();
+    let track = recorder.track(&key(), Keep::default()).unwrap();
     for i in 0..40_u32 {
         let config = if i < 20 { &first } else { &second };
         track.record(&unit(config, i, T0 + i64::from(i) * FRAME, i % 10 == 0));
@@ -193,7 +196,7 @@ async fn a_gap_keeps_its_length_and_makes_the_clip_incomplete() {
     let dir = tempfile::tempdir().unwrap();
     let recorder = plain(dir.path());
     let config = Arc::new(config());
-    let track = recorder.track(&key()).unwrap();
+    let track = recorder.track(&key(), Keep::default()).unwrap();
     for i in 0..50_u32 {
         let pause = if i < 25 { 0 } else { 30_000_000 };
         track.record(&unit(&config, i, T0 + i64::from(i) * FRAME + pause, i == 0 || i == 27));
@@ -257,7 +260,7 @@ async fn the_oldest_go_and_a_pinned_range_stays() {
     first.stop().await;
 
     let (second, _) = recorder(dir.path(), policy, disk.clone());
-    let track = second.track(&key()).unwrap();
+    let track = second.track(&key(), Keep::default()).unwrap();
     disk.left.store(0, Ordering::Relaxed);
     let config = Arc::new(config());
     track.record(&unit(&config, 9000, T0 + 9000 * FRAME, true));
@@ -287,11 +290,11 @@ async fn nothing_is_recorded_while_held_and_it_goes_on_at_a_key_frame() {
     let dir = tempfile::tempdir().unwrap();
     let recorder = plain(dir.path());
     let config = Arc::new(config());
-    let track = recorder.track(&key()).unwrap();
+    let track = recorder.track(&key(), Keep::default()).unwrap();
     for i in 0..60_u32 {
         if i == 20 || i == 45 {
             recorder.flush(&key(), false).await.unwrap();
-            recorder.hold(i == 20);
+            recorder.hold(i == 20, dir.path());
         }
         track.record(&unit(&config, i, T0 + i64::from(i) * FRAME, i % 10 == 0));
     }
@@ -299,4 +302,101 @@ async fn nothing_is_recorded_while_held_and_it_goes_on_at_a_key_frame() {
     let clip = recorder.clip(&key(), at(T0), at(T0 + 60 * FRAME)).await.unwrap();
     assert_eq!(shown(&clip).0, (0..20).chain(50..60).collect::<Vec<_>>());
     assert_eq!(recorder.counts().1, 30);
+}
+
+/// The pictures of a piece, by an independent reader, with the moments they are shown at, from the piece's own.
+fn played(piece: &Piece) -> Vec<(u32, i64)> {
+    let mp4 = re_mp4::Mp4::read_bytes(&piece.mp4).unwrap();
+    let track = mp4.tracks().values().next().unwrap();
+    let samples = track.samples.iter().map(|sample| {
+        let range = sample.offset as usize..(sample.offset + sample.size) as usize;
+        (index_of(&piece.mp4[range]), sample.composition_timestamp * 100 / 9)
+    });
+    samples.collect()
+}
+
+#[tokio::test]
+async fn a_piece_begins_at_the_key_frame_before_and_ends_at_the_one_after() {
+    let dir = tempfile::tempdir().unwrap();
+    let recorder = plain(dir.path());
+    let _track = record(&recorder, 500).await;
+    recorder.flush(&key(), false).await.unwrap();
+    let piece = recorder.piece(&key(), at(T0 + 107 * FRAME), at(T0 + 131 * FRAME)).await.unwrap();
+    assert_eq!(piece.codec, "avc1.42c00d");
+    let pictures = played(&piece);
+    assert_eq!(pictures.iter().map(|(index, _)| *index).collect::<Vec<_>>(), (100..140).collect::<Vec<_>>());
+    assert!(pictures.iter().all(|(index, us)| (us - (i64::from(*index) - 100) * FRAME).abs() < 50), "{pictures:?}");
+    assert!((piece.from.as_microsecond() - (T0 + 100 * FRAME)).abs() < 50);
+    let next = piece.next.unwrap();
+    assert!((next.as_microsecond() - (T0 + 140 * FRAME)).abs() < 50);
+    assert!((piece.to.as_microsecond() - next.as_microsecond()).abs() < 50, "no hole between the pieces");
+}
+
+#[tokio::test]
+async fn pieces_one_after_the_other_give_every_picture_once_over_segments_and_gaps() {
+    let dir = tempfile::tempdir().unwrap();
+    let recorder = plain(dir.path());
+    let track = record(&recorder, 25 * 70).await;
+    // Twenty seconds of nothing, then three more of the same camera.
+    let config = Arc::new(config());
+    let resumed = T0 + 1750 * FRAME + 20_000_000;
+    for i in 0..75 {
+        track.record(&unit(&config, 1750 + i, resumed + i64::from(i) * FRAME, i % 10 == 0));
+    }
+    recorder.flush(&key(), false).await.unwrap();
+    let mut from = at(T0 + 3 * FRAME);
+    let (mut seen, mut pieces) = (Vec::new(), 0);
+    loop {
+        let piece = recorder.piece(&key(), from, from + SignedDuration::from_secs(9)).await.unwrap();
+        seen.extend(played(&piece).into_iter().map(|(index, _)| index));
+        pieces += 1;
+        let Some(next) = piece.next else { break };
+        assert!(next > from);
+        from = next;
+    }
+    assert_eq!(seen, (0..1825).collect::<Vec<_>>());
+    assert!((8..=12).contains(&pieces), "{pieces}");
+    assert!((from.as_microsecond() - resumed).abs() < 50, "the last piece begins behind the gap");
+    let stretches = recorder.stretches(&key(), at(T0), at(T0 + 3_600_000_000), SignedDuration::from_secs(1));
+    assert_eq!(stretches.len(), 2, "{stretches:?}");
+
+    // In the gap, what comes after it; behind the end, nothing.
+    let piece = recorder.piece(&key(), at(resumed - 5_000_000), at(resumed - 4_000_000)).await.unwrap();
+    assert_eq!(played(&piece).first().map(|(index, _)| *index), Some(1750));
+    let after = recorder.piece(&key(), at(resumed + 60_000_000), at(resumed + 61_000_000)).await;
+    assert!(matches!(after, Err(ClipError::NotRecorded)));
+}
+
+#[tokio::test]
+async fn a_piece_of_the_segment_being_written_reaches_to_the_newest_picture_and_grows() {
+    let dir = tempfile::tempdir().unwrap();
+    let recorder = plain(dir.path());
+    let track = record(&recorder, 33).await;
+    let piece = recorder.piece(&key(), at(T0 + 25 * FRAME), at(T0 + 9_000_000)).await.unwrap();
+    assert_eq!(played(&piece).last().map(|(index, _)| *index), Some(32));
+    assert_eq!(piece.next, None);
+    let config = Arc::new(config());
+    for i in 33..36 {
+        track.record(&unit(&config, i, T0 + i64::from(i) * FRAME, false));
+    }
+    let again = piece.to - SignedDuration::from_millis(40);
+    let piece = recorder.piece(&key(), again, again + SignedDuration::from_secs(9)).await.unwrap();
+    assert_eq!(played(&piece).into_iter().map(|(index, _)| index).collect::<Vec<_>>(), [30, 31, 32, 33, 34, 35]);
+}
+
+#[tokio::test]
+async fn a_piece_ends_where_the_codec_changes() {
+    let dir = tempfile::tempdir().unwrap();
+    let recorder = plain(dir.path());
+    let track = record(&recorder, 20).await;
+    let wide = Arc::new(StreamConfig { width: 640, height: 480, ..config() });
+    for i in 20..40 {
+        track.record(&unit(&wide, i, T0 + i64::from(i) * FRAME, i % 10 == 0));
+    }
+    recorder.flush(&key(), false).await.unwrap();
+    let first = recorder.piece(&key(), at(T0), at(T0 + 30 * FRAME)).await.unwrap();
+    assert_eq!(first.frames, 20);
+    let next = first.next.unwrap();
+    let second = recorder.piece(&key(), next, at(T0 + 60_000_000)).await.unwrap();
+    assert_eq!(played(&second).first().map(|(index, _)| *index), Some(20));
 }

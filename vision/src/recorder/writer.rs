@@ -1,5 +1,6 @@
 //! The thread that writes: parts to segments, segments to their final names, old ones away.
 
+use super::disk::{Disk, DiskState, PROBE_EVERY};
 use super::fmp4::{self, Sample};
 use super::index::{self, Segment};
 use super::retention::{self, Retention};
@@ -9,7 +10,7 @@ use gatehouse_core::id::DeviceKey;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,29 +32,6 @@ const SWEEP_EVERY: Duration = Duration::from_secs(30);
 const REMIND_EVERY: Duration = Duration::from_secs(60);
 /// Shown time of a picture whose successor is not known yet, before any is: 25 fps.
 const FRAME_TICKS: u32 = 3600;
-
-/// The disk: what may fail, so that tests can make it.
-pub trait Disk: Send + Sync + 'static {
-    /// Appends bytes to a file.
-    fn append(&self, file: &mut File, bytes: &[u8]) -> io::Result<()>;
-    /// Bytes free for us where `path` is.
-    fn free(&self, path: &Path) -> io::Result<u64>;
-}
-
-/// The machine's own.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct LocalDisk;
-
-impl Disk for LocalDisk {
-    fn append(&self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
-        file.write_all(bytes)
-    }
-
-    fn free(&self, path: &Path) -> io::Result<u64> {
-        let stat = rustix::fs::statvfs(path)?;
-        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
-    }
-}
 
 /// Whether a camera's pictures reach the disk.
 #[derive(Debug, Default)]
@@ -83,11 +61,14 @@ pub struct Writer {
     place: Place,
     policy: Retention,
     swept: Instant,
+    probed: Instant,
 }
 
 /// What all cameras share.
 struct Place {
-    recordings: PathBuf,
+    state: Arc<DiskState>,
+    /// The first writer's: the other disks. What lies on none of them is its own.
+    others: Option<Vec<PathBuf>>,
     shared: Arc<Shared>,
     disk: Arc<dyn Disk>,
     on_error: OnError,
@@ -95,41 +76,88 @@ struct Place {
 
 impl Writer {
     pub fn new(
-        recordings: PathBuf,
+        state: Arc<DiskState>,
+        others: Option<Vec<PathBuf>>,
         policy: Retention,
         shared: Arc<Shared>,
         disk: Arc<dyn Disk>,
         on_error: OnError,
     ) -> Self {
-        let place = Place { recordings, shared, disk, on_error };
-        Self { cameras: BTreeMap::new(), place, policy, swept: Instant::now() }
+        let place = Place { state, others, shared, disk, on_error };
+        Self { cameras: BTreeMap::new(), place, policy, swept: Instant::now(), probed: Instant::now() }
     }
 
     /// Works until told to stop or until nobody can tell.
     pub fn run(mut self, queue: &Receiver<Command>) {
         loop {
-            match queue.recv_timeout(PART / 4) {
+            let heard = queue.recv_timeout(PART / 4);
+            self.place.state.begin();
+            match heard {
                 Ok(Command::Stop { reply }) => {
-                    self.cameras.values_mut().for_each(|camera| drop(camera.close(&self.place)));
+                    self.close_all();
                     let _ = reply.send(Ok(()));
                     return;
                 }
                 Ok(command) => self.obey(command),
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => {
-                    self.cameras.values_mut().for_each(|camera| drop(camera.close(&self.place)));
-                    return;
-                }
+                Err(RecvTimeoutError::Disconnected) => return self.close_all(),
             }
-            let mut full = false;
-            for camera in self.cameras.values_mut() {
-                camera.tick(&self.place);
-                full |= std::mem::take(&mut camera.full);
-            }
-            if full || self.swept.elapsed() >= SWEEP_EVERY {
-                self.sweep(full);
+            self.look_after();
+            self.place.state.end();
+        }
+    }
+
+    /// What is to be done though nobody asked: parts whose time is over, room, a disk that may be back.
+    fn look_after(&mut self) {
+        let mut full = false;
+        for camera in self.cameras.values_mut() {
+            camera.tick(&self.place);
+            full |= std::mem::take(&mut camera.full);
+        }
+        if full || self.swept.elapsed() >= SWEEP_EVERY {
+            let freed = self.sweep(full);
+            if full && freed == 0 {
+                self.place.state.fail("disk_full", &io::ErrorKind::StorageFull.into());
             }
         }
+        if self.probed.elapsed() >= PROBE_EVERY {
+            self.probed = Instant::now();
+            self.probe();
+        }
+    }
+
+    /// Tries a disk that fails, and notices one that is gone though its open files can still be written.
+    fn probe(&mut self) {
+        let state = &self.place.state;
+        let tried = if state.is_failing() { state.probe(&*self.place.disk) } else { state.there() };
+        match tried {
+            Ok(()) if state.is_failing() => self.come_back(),
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                state.fail("disk_full", &error);
+                self.sweep(true);
+            }
+            Err(error) => state.fail("disk_failed", &error),
+        }
+    }
+
+    /// A disk that could not be read at the start is read now.
+    fn come_back(&self) {
+        if self.place.state.take_unread() {
+            let keys: Vec<_> = self.place.shared.lock().keys().cloned().collect();
+            for key in keys {
+                match index::load(&index::camera_dir(self.place.state.dir(), &key)) {
+                    Ok(found) => self.place.shared.lock().entry(key).or_default().merge(found),
+                    Err(error) => tracing::warn!(camera = %key, "Earlier recordings could not be read: {error}"),
+                }
+            }
+        }
+        tracing::info!(dir = %self.place.state.dir().display(), "The disk takes recordings again");
+        self.place.state.succeed();
+    }
+
+    fn close_all(&mut self) {
+        self.cameras.values_mut().for_each(|camera| drop(camera.close(&self.place)));
     }
 
     fn obey(&mut self, command: Command) {
@@ -137,7 +165,7 @@ impl Writer {
             Command::Open { key, health } => {
                 // The same camera with another address, say.
                 self.close(&key);
-                let dir = index::camera_dir(&self.place.recordings, &key);
+                let dir = index::camera_dir(self.place.state.dir(), &key);
                 self.cameras.insert(key.clone(), Camera::new(key, dir, health));
             }
             Command::Unit { key, unit } => {
@@ -160,29 +188,44 @@ impl Writer {
         }
     }
 
-    /// Removes what retention chooses. On a full disk at least the oldest segment goes, whatever the policy keeps free.
-    fn sweep(&mut self, full: bool) {
+    /// Removes what retention chooses and lies here, and says how many segments that were. On a full disk at least the
+    /// oldest goes, whatever the policy keeps free.
+    fn sweep(&mut self, full: bool) -> usize {
         self.swept = Instant::now();
-        let free = self.place.disk.free(&self.place.recordings).unwrap_or(u64::MAX);
+        let free = self.place.disk.free(self.place.state.dir()).unwrap_or(u64::MAX);
         let mut policy = self.policy.clone();
         if full {
             policy.min_free_bytes = policy.min_free_bytes.max(free.saturating_add(1));
         }
         let now_us = Timestamp::now().as_microsecond();
+        let keeps = self.place.shared.keeps().clone();
         let paths: Vec<PathBuf> = {
             let mut catalogues = self.place.shared.lock();
-            retention::choose(&catalogues, &policy, now_us, free)
+            let here = |segment: &Segment| self.place.holds(&segment.path);
+            retention::choose(&catalogues, &policy, &keeps, now_us, free, here)
                 .into_iter()
                 .filter_map(|(key, start)| catalogues.get_mut(&key)?.segments.remove(&start))
                 .map(|segment| segment.path)
                 .collect()
         };
+        let count = paths.len();
         for path in paths {
             if let Err(error) = fs::remove_file(&path) {
                 tracing::warn!(path = %path.display(), "Old recording could not be removed: {error}");
             }
             // Fails while the day still has segments, as it should.
             let _ = path.parent().map(fs::remove_dir);
+        }
+        count
+    }
+}
+
+impl Place {
+    /// Whether a file is this writer's to remove.
+    fn holds(&self, path: &Path) -> bool {
+        match &self.others {
+            Some(others) => !others.iter().any(|dir| path.starts_with(dir)),
+            None => path.starts_with(self.state.dir()),
         }
     }
 }
@@ -313,6 +356,9 @@ impl Camera {
             Ok(()) => {
                 place.shared.written.fetch_add(count, Ordering::Relaxed);
                 self.health.recording.store(true, Ordering::Relaxed);
+                if place.state.is_failing() && place.state.there().is_ok() {
+                    place.state.succeed();
+                }
                 self.told = None;
                 Ok(())
             }
@@ -329,6 +375,7 @@ impl Camera {
         if self.file.is_none() {
             let Some(first) = pending.first() else { return Ok(()) };
             header = fmp4::init(&first.config).map_err(io::Error::other)?;
+            place.state.ready()?;
             self.file = Some(OpenSegment::create(&self.dir, first)?);
         }
         let Some(open) = &mut self.file else { return Ok(()) };
@@ -413,12 +460,15 @@ impl Camera {
         }
         let closed = index::closed_path(&self.dir, open.start_us, open.end_us);
         // Renamed under the lock: who looks up a path finds the file there, or looks again.
-        fs::rename(&open.path, &closed)?;
+        let renamed = fs::rename(&open.path, &closed);
         if let Some(segment) = catalogue.segments.get_mut(&open.start_us) {
-            segment.path = closed;
+            if renamed.is_ok() {
+                segment.path = closed;
+            }
             segment.open = false;
         }
         drop(catalogues);
+        renamed?;
         open.file.sync_data()?;
         written
     }
@@ -430,6 +480,9 @@ impl Camera {
         self.health.recording.store(false, Ordering::Relaxed);
         let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
         self.full |= full;
+        if !full {
+            place.state.fail("disk_failed", error);
+        }
         if self.file.is_some() {
             let _ = self.close(place);
         }

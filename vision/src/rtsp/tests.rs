@@ -100,13 +100,40 @@ async fn garbage_is_undecodable() {
     }
 }
 
+/// An answer to DESCRIBE with this session description.
+fn described(sdp: &str) -> &'static [u8] {
+    let head = "RTSP/1.0 200 OK\r\nCSeq: $CSEQ\r\nContent-Type: application/sdp\r\nContent-Length";
+    Box::leak(format!("{head}: {}\r\n\r\n{sdp}", sdp.len()).into_boxed_str()).as_bytes()
+}
+
+#[tokio::test]
+async fn a_wrong_session_description_is_undecodable_and_says_why() {
+    let session = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=x\r\nt=0 0\r\n";
+    for (media, why) in [
+        ("m=video 0 RTP/AVP 26\r\na=rtpmap:26 JPEG/90000\r\na=control:t\r\n", "no H.264 or H.265"),
+        ("m=video 0 RTP/AVP 96\r\n", "No parseable streams"),
+        (
+            "m=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\na=fmtp:96 sprop-parameter-sets=!!,##\r\na=control:t\r\n",
+            "",
+        ),
+        ("m=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/0\r\na=control:http://[\r\n", ""),
+        ("m=video 0 RTP/AVP 300\r\na=rtpmap:300 H265/90000\r\na=control:t\r\n", ""),
+        ("m=video\r\na=rtpmap:\r\n", ""),
+    ] {
+        let (loss, code, text) = against(described(&format!("{session}{media}"))).await;
+        assert_eq!((loss, code), (Loss::Undecodable, "rtsp_undecodable"), "{media}: {text}");
+        assert!(text.contains(why), "{media}: {text}");
+    }
+}
+
 #[test]
 fn pauses_grow_to_their_limits() {
     let end = |loss, absent| End { absent, ..End::new(loss, "") };
-    assert_eq!(next_pause(PAUSE_MIN, &end(Loss::Refused, false)), 2 * PAUSE_MIN);
-    assert_eq!(next_pause(PAUSE_MAX, &end(Loss::Refused, false)), PAUSE_MAX);
-    assert_eq!(next_pause(PAUSE_MIN, &end(Loss::Unauthorised, false)), PAUSE_MAX);
-    assert_eq!(next_pause(PAUSE_MAX, &end(Loss::Refused, true)), PAUSE_MAX_ABSENT);
+    assert_eq!(next_pause(PAUSE_MIN, &end(Loss::Refused, false), false), 2 * PAUSE_MIN);
+    assert_eq!(next_pause(PAUSE_MAX, &end(Loss::Refused, false), false), PAUSE_MAX);
+    assert_eq!(next_pause(PAUSE_MIN, &end(Loss::Unauthorised, false), false), PAUSE_MAX);
+    assert_eq!(next_pause(PAUSE_MAX, &end(Loss::Refused, true), false), PAUSE_MAX_ABSENT);
+    assert_eq!(next_pause(PAUSE_MAX_ABSENT, &end(Loss::Refused, false), true), PAUSE_MAX_ABSENT);
     for _ in 0..100 {
         let pause = jittered(Duration::from_secs(1));
         assert!((750..=1250).contains(&(pause.as_millis() as u64)), "{pause:?}");

@@ -321,6 +321,12 @@ impl Client<'_> {
                 packets.clear();
             }
         }
+        // A camera that is set to another size says so with its next key frame.
+        if unit.key
+            && let Some(sets) = session.source.parameter_sets()
+        {
+            session.sets = sets;
+        }
         session.sender.packetise(unit, &session.sets, packets);
         self.shared.counters.sent.fetch_add(1, Ordering::Relaxed);
         match &session.udp {

@@ -4,6 +4,7 @@
 
 mod actors;
 mod alarms;
+mod cameras;
 mod crash;
 mod devices;
 mod doors;
@@ -13,6 +14,7 @@ mod recognition;
 mod soak;
 mod start;
 mod store;
+mod streams;
 mod telemetry;
 mod video;
 mod wire;
@@ -52,6 +54,9 @@ enum What {
     /// The devices and who listens to them: started by other benches
     #[command(hide = true)]
     Load(load::Load),
+    /// Virtual cameras and who watches them: started by `video`
+    #[command(hide = true)]
+    Cameras(cameras::Cameras),
     /// Decisions at a door
     Doors(doors::Doors),
     /// Plates and faces, processor time per frame
@@ -82,9 +87,12 @@ impl Bench {
         if let What::Load(load) = &self.what {
             return runtime.block_on(load.run());
         }
+        if let What::Cameras(cameras) = &self.what {
+            return runtime.block_on(cameras.run());
+        }
         let (json, outcome) = runtime.block_on(async {
             match self.what {
-                What::Load(_) => (true, Ok(Figures::new())),
+                What::Load(_) | What::Cameras(_) => (true, Ok(Figures::new())),
                 What::Actors(bench) => (bench.common.json, bench.measure().await),
                 What::Devices(bench) => (bench.common.json, bench.measure().await),
                 What::Soak(bench) => (bench.common.json, bench.measure().await),
@@ -168,6 +176,11 @@ pub struct Bed {
 impl Bed {
     /// Starts the demo, or a site of this definition.
     pub async fn start(data: &Path, site: Option<&str>) -> anyhow::Result<Self> {
+        Self::start_with(data, site, |_| {}).await
+    }
+
+    /// The same with some of the configuration changed.
+    pub async fn start_with(data: &Path, site: Option<&str>, change: impl FnOnce(&mut Config)) -> anyhow::Result<Self> {
         let dir = directory(data)?;
         let mut config = Config { listen: SocketAddr::from(([127, 0, 0, 1], 0)), ..Config::default() };
         config.broker.listen = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -176,6 +189,7 @@ impl Bed {
             std::fs::write(&file, site)?;
             config.site = Some(file);
         }
+        change(&mut config);
         let options = Options { data: dir.path().to_owned(), config, demo: site.is_none(), auto: false };
         let running = compose::start(options.clone(), &mut Silent).await?;
         let password = running.first_password.clone().context("a fresh directory has no administrator")?;

@@ -96,6 +96,33 @@ export async function* lines<T>(path: string, body: unknown, signal: AbortSignal
   }
 }
 
+/** An answer that is bytes with headers; `progress` hears of them as they come. */
+export async function bytes(path: string, signal?: AbortSignal, progress?: (got: number, of: number) => void): Promise<{ data: Blob; headers: Headers }> {
+  let response: Response;
+  try {
+    response = await fetch(path, { signal, credentials: 'same-origin', cache: 'no-store' });
+  } catch (cause) {
+    if (signal?.aborted) throw cause;
+    throw new ApiError(0, 'unreachable', String(cause));
+  }
+  if (!response.ok || !response.body) {
+    if (response.status === 401) onUnauthorised();
+    const body = (await response.json().catch(() => undefined)) as ApiErrorBody | undefined;
+    throw new ApiError(response.status, body?.error?.code ?? `http_${response.status}`, body?.error?.message ?? '', body?.error?.field ?? '', body?.error?.remedy ?? '');
+  }
+  const type = response.headers.get('content-type') ?? '';
+  const parts: BlobPart[] = [];
+  const reader = response.body.getReader();
+  const of = Number(response.headers.get('content-length') ?? 0);
+  for (let got = 0; ; ) {
+    const { done, value } = await reader.read();
+    if (done) return { data: new Blob(parts, { type }), headers: response.headers };
+    parts.push(value);
+    got += value.byteLength;
+    progress?.(got, of);
+  }
+}
+
 export const http = {
   get: <T>(path: string, signal?: AbortSignal) => request<T>('GET', path, undefined, signal),
   post: <T>(path: string, body: unknown = {}) => request<T>('POST', path, body),

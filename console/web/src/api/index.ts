@@ -1,8 +1,9 @@
 // The server's routes as functions, one group per domain word.
-import { http, lines, query } from './http';
+import { momentOf, rfc3339 } from '../video/moment';
+import { bytes, http, lines, query } from './http';
 import type {
   AccessRecord, Alarm, AlarmDetail, AuditRow, BackupHealth, Command, ConsumerHealth, Counts, Credential, CredentialInput, Delivery, Device,
-  Diagnostic, DryRunLine, EventRow, Health, Level, Passage, Person, PersonInput, Place, PointChart, Priority, Rule, RuleVersion, RuleWords, Session,
+  Diagnostic, DryRunLine, EventRow, Health, Level, Passage, Person, PersonInput, Place, PointChart, Priority, Recording, Rule, RuleVersion, RuleWords, Session,
   Story, Target, User, WorkOrder, WorkOrderState,
 } from './types';
 
@@ -10,6 +11,25 @@ export * from './types';
 export { ApiError, whenUnauthorised } from './http';
 
 const part = encodeURIComponent;
+/** A piece of recording to play; moments in milliseconds since 1970. */
+export interface RecordedPiece {
+  data: ArrayBuffer;
+  codec: string;
+  from: number;
+  to: number;
+  next: number | null;
+}
+/** An exact cut, with what the server says of it. */
+export interface Export {
+  data: Blob;
+  sha256: string;
+  from: number;
+  to: number;
+  frames: number;
+  complete: boolean;
+  name: string;
+}
+
 type Filter = Record<string, string | number | undefined | null>;
 
 export const api = {
@@ -131,6 +151,30 @@ export const api = {
       http.put<User>(`/api/users/${part(id)}`, input),
   },
   audit: (filter: Filter) => http.get<{ rows: AuditRow[] }>(query('/api/audit', filter)).then((r) => r.rows),
+  recording: {
+    get: (camera: string, from: number, to: number, signal?: AbortSignal) =>
+      http.get<Recording>(query(`/api/cameras/${part(camera)}/recording`, { from: rfc3339(from), to: rfc3339(to) }), signal),
+    piece: async (camera: string, from: number, to: number, signal: AbortSignal): Promise<RecordedPiece> => {
+      const { data, headers } = await bytes(query(`/api/cameras/${part(camera)}/playback.mp4`, { from: rfc3339(from), to: rfc3339(to) }), signal);
+      const at = (name: string) => momentOf(headers.get(name) ?? '');
+      const next = at('gatehouse-next');
+      const codec = /codecs="([^"]+)"/.exec(headers.get('content-type') ?? '')?.[1] ?? '';
+      return { data: await data.arrayBuffer(), codec, from: at('gatehouse-from'), to: at('gatehouse-to'), next: Number.isNaN(next) ? null : next };
+    },
+    export: async (camera: string, from: number, to: number, signal: AbortSignal, progress: (got: number, of: number) => void): Promise<Export> => {
+      const { data, headers } = await bytes(query(`/api/cameras/${part(camera)}/export.mp4`, { from: rfc3339(from), to: rfc3339(to) }), signal, progress);
+      const text = (name: string) => headers.get(name) ?? '';
+      return {
+        data,
+        sha256: text('gatehouse-sha256'),
+        from: momentOf(text('gatehouse-from')),
+        to: momentOf(text('gatehouse-to')),
+        frames: Number(text('gatehouse-frames')),
+        complete: text('gatehouse-complete') === 'true',
+        name: /filename="([^"]+)"/.exec(text('content-disposition'))?.[1] ?? 'recording.mp4',
+      };
+    },
+  },
   snapshot: (camera: string) => `/api/cameras/${part(camera)}/snapshot.jpg`,
   picture: (path: string) => (path.startsWith('/') ? path : `/api/pictures/${part(path)}.jpg`),
 };

@@ -179,6 +179,34 @@ export interface AlarmDetail {
   work_orders: WorkOrder[];
 }
 
+// ---- recordings
+export interface Span {
+  from: string;
+  to: string;
+}
+export interface Mark {
+  kind: 'alarm' | 'plate' | 'face' | 'motion';
+  at: string;
+  to?: string;
+  id: string;
+  /** The alarm's type, the passage's decision, `accepted` or `unknown` for a face. */
+  word: string;
+  /** A plate's text. */
+  text: string;
+  priority: 0 | Priority;
+}
+export interface Recording {
+  camera: string;
+  from: string;
+  to: string;
+  first: string | null;
+  last: string | null;
+  stretches: Span[];
+  gaps: Span[];
+  marks: Mark[];
+  more: boolean;
+}
+
 // ---- the journal
 export interface EventRow {
   id: string;
@@ -287,9 +315,7 @@ export interface WorkOrder {
 }
 
 // ---- health
-export interface CameraHealth {
-  id: string;
-  key: string;
+export interface StreamHealth {
   live: boolean;
   reason: string;
   fps: number;
@@ -298,9 +324,24 @@ export interface CameraHealth {
   width: number;
   height: number;
   viewers: number;
-  recording: boolean;
   restarts: number;
   last_frame_at: string | null;
+  key_interval_ms: number | null;
+  clock_off_ms: number | null;
+  remarks: string[];
+}
+/** What is said of a stream is the main one's. */
+export interface CameraHealth extends StreamHealth {
+  id: string;
+  key: string;
+  recording: boolean;
+  sub: StreamHealth | null;
+}
+export interface RecordingHealth {
+  dir: string;
+  reason: string;
+  error: string;
+  held: boolean;
 }
 // ---- rules that operators write
 export interface Rule {
@@ -403,6 +444,7 @@ export interface Health {
   }[];
   consumers: ConsumerHealth[];
   cameras: CameraHealth[];
+  recording: RecordingHealth[];
   recognition: { plates_ms_p50: number; faces_ms_p50: number; frames: number; dropped: number };
   memory_budget_mb: number;
   queues: {

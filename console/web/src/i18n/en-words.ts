@@ -269,6 +269,11 @@ export const words: Record<keyof typeof zh, string> = {
   'reason.refused': 'Refused by the camera',
   'reason.unauthorised': 'Camera login refused',
   'reason.undecodable': 'Not decodable',
+  'reason.disk_failed': 'The disk does not take recordings',
+  'reason.disk_full': 'The disk is full and nothing on it may go',
+  'reason.disk_slow': 'The disk does not keep up',
+  'remark.sparse_keys': 'key frames are far apart: set the I-frame interval to 2 s, or pictures and clips begin late',
+  'remark.clock_off': 'its clock is wrong: let it follow a time server, or the time in its picture misleads',
   'reason.timeout': 'Timed out',
 
   'err.signed_out': 'Your session has ended',
@@ -331,6 +336,8 @@ export const words: Record<keyof typeof zh, string> = {
   'err.no_picture': 'No picture',
   'err.no_video': 'Video is not running',
   'err.clip_not_there': 'The recording is not available yet',
+  'err.not_recorded': 'Nothing is recorded in that time',
+  'err.exports_busy': 'Another export is on its way; try again when it is done',
   'err.other': 'It did not work ({code})',
 
   'point.contact': 'Contact',

@@ -267,6 +267,11 @@ export const words = {
   'reason.refused': '被摄像机拒绝',
   'reason.unauthorised': '摄像机密码不对',
   'reason.undecodable': '无法解码',
+  'reason.disk_failed': '磁盘无法写入录像',
+  'reason.disk_full': '磁盘已满且没有可删除的录像',
+  'reason.disk_slow': '磁盘写入跟不上',
+  'remark.sparse_keys': '关键帧间隔过长：请将 I 帧间隔设为 2 秒，否则画面和片段开始得晚',
+  'remark.clock_off': '摄像机时钟不准：请启用时间服务器对时，否则画面中的时间会误导',
   'reason.timeout': '超时',
 
   'err.signed_out': '登录已过期',
@@ -329,6 +334,8 @@ export const words = {
   'err.no_picture': '没有画面',
   'err.no_video': '视频没有运行',
   'err.clip_not_there': '录像暂时不可用',
+  'err.not_recorded': '该时间段没有录像',
+  'err.exports_busy': '另一个导出正在进行，请稍后再试',
   'err.other': '操作失败（{code}）',
 
   'point.contact': '门磁',

@@ -73,11 +73,11 @@ async function configure(next: { codec: string; description: string; width: numb
   try {
     build();
   } catch {
-    state = 'undecodable';
+    state = 'unsupported';
     return;
   }
   const support = await VideoDecoder.isConfigSupported(wanted).catch(() => ({ supported: false }));
-  if (!support.supported && config === wanted) state = 'undecodable';
+  if (!support.supported && config === wanted) state = 'unsupported';
 }
 
 function decode(frame: Frame): void {
@@ -98,9 +98,26 @@ function decode(frame: Frame): void {
 
 function report(): void {
   const rates = meter.read(Date.now());
-  const stats: Stats = { ...BLANK, ...rates, state, skipped: gate.skipped, skipping: gate.skipping, width, height };
+  const stats: Stats = { ...BLANK, ...rates, state, skipped: gate.skipped, skipping: gate.skipping, width, height, codec: config?.codec ?? '' };
   if (state === 'live' && rates.sinceMs > STALE_MS * 4) stats.state = 'stalled';
   say({ t: 'stats', stats });
+}
+
+function connect(url: string): void {
+  line = new Line(url, {
+    config: (next) => void configure(next),
+    frame: decode,
+    error: (code) => {
+      state = code;
+      gate.reset();
+      report();
+    },
+    closed: () => {
+      if (state === 'live' || state === 'waiting' || state === 'connecting') state = 'closed';
+      gate.reset();
+      report();
+    },
+  });
 }
 
 scope.onmessage = (ev: MessageEvent<ToWorker>) => {
@@ -110,21 +127,14 @@ scope.onmessage = (ev: MessageEvent<ToWorker>) => {
       canvas = message.canvas;
       offset = message.offset;
       paint = canvas.getContext('2d', { alpha: false, desynchronized: true });
-      line = new Line(message.url, {
-        config: (next) => void configure(next),
-        frame: decode,
-        error: (code) => {
-          state = code;
-          gate.reset();
-          report();
-        },
-        closed: () => {
-          if (state === 'live' || state === 'waiting' || state === 'connecting') state = 'closed';
-          gate.reset();
-          report();
-        },
-      });
+      connect(message.url);
       setInterval(report, 1_000);
+      break;
+    case 'url':
+      // The picture stays until the other stream's first.
+      line?.close();
+      if (state !== 'live') state = 'connecting';
+      connect(message.url);
       break;
     case 'offset':
       offset = message.offset;

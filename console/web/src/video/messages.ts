@@ -3,6 +3,7 @@ import type { Stats } from './meter';
 
 export type ToWorker =
   | { t: 'open'; url: string; canvas: OffscreenCanvas; offset: number }
+  | { t: 'url'; url: string }
   | { t: 'offset'; offset: number }
   | { t: 'snapshot' }
   | { t: 'close' };

@@ -1,6 +1,6 @@
 // What is said on a tile: frames and kilobits per second, latency, how long since the last picture.
 export interface Stats {
-  state: string; // connecting | waiting | live | stalled | refused | unauthorised | undecodable | closed
+  state: string; // connecting | waiting | live | stalled | refused | unauthorised | undecodable | unsupported | closed
   fps: number;
   kbps: number;
   latencyMs: number; // capture to paint; -1 while unknown
@@ -9,10 +9,11 @@ export interface Stats {
   skipping: boolean;
   width: number;
   height: number;
+  codec: string; // RFC 6381
 }
 
 export const BLANK: Stats = {
-  state: 'connecting', fps: 0, kbps: 0, latencyMs: -1, sinceMs: -1, skipped: 0, skipping: false, width: 0, height: 0,
+  state: 'connecting', fps: 0, kbps: 0, latencyMs: -1, sinceMs: -1, skipped: 0, skipping: false, width: 0, height: 0, codec: '',
 };
 
 /** A picture older than this is said to be stale: twenty times a 10 fps interval. */

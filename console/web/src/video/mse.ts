@@ -27,6 +27,7 @@ export class MsePlayer {
   private skipped = 0;
   private width = 0;
   private height = 0;
+  private codec = '';
   private captures: [seconds: number, captureUs: number][] = [];
   offset = 0;
 
@@ -60,12 +61,13 @@ export class MsePlayer {
   }
 
   private configure(codec: string, avcC: Uint8Array, width: number, height: number, timescale: number): void {
+    this.codec = codec;
     const mime = `video/mp4; codecs="${codec}"`;
     this.width = width;
     this.height = height;
     this.timescale = timescale || 90_000;
     if (typeof MediaSource === 'undefined' || !MediaSource.isTypeSupported(mime)) {
-      this.state = 'undecodable';
+      this.state = 'unsupported';
       return;
     }
     this.release();
@@ -136,7 +138,7 @@ export class MsePlayer {
     const rates = this.meter.read(Date.now());
     const state = this.state === 'live' && rates.sinceMs > STALE_MS * 4 ? 'stalled' : this.state;
     this.report({
-      ...BLANK, ...rates, state, skipped: this.skipped, skipping: video.playbackRate > 1, width: this.width, height: this.height,
+      ...BLANK, ...rates, state, skipped: this.skipped, skipping: video.playbackRate > 1, width: this.width, height: this.height, codec: this.codec,
     });
   }
 
