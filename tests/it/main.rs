@@ -8,6 +8,7 @@ mod backup;
 mod chaos;
 mod command;
 mod crash;
+mod decode;
 mod demo;
 mod disk;
 mod door;

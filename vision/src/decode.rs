@@ -1,19 +1,23 @@
 //! Access units to frames.
 //!
-//! The decoder is pure Rust and tolerates what a network does to a stream: after a lost or broken unit it gives errors
-//! until the next key frame, which is fine for analysis. H.265 is recorded and passed on, not decoded.
+//! The decoders are pure Rust and tolerate what a network does to a stream: after a lost or broken unit they give nothing
+//! until the next key frame, which is fine for analysis.
 
-use crate::frame::{Frame, FrameError, YuvRange};
-use crate::hub::{AccessUnit, StreamConfig};
-use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+mod h264;
+mod h265;
+
+pub use h264::H264;
+pub use h265::H265;
+
+use crate::frame::{Frame, FrameError};
+use crate::hub::AccessUnit;
 use std::time::Duration;
 
 /// Why a unit gave no frame.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
     /// The codec is not decoded here.
-    #[error("codec {0} is recorded and shown but not analysed; give the camera an H.264 sub-stream")]
+    #[error("codec {0} is recorded and passed on but not analysed; set the camera, or its sub-stream, to H.264 or H.265")]
     Codec(String),
     /// The parameters are damaged.
     #[error("the stream's parameter sets are damaged")]
@@ -23,7 +27,7 @@ pub enum DecodeError {
     Framing,
     /// The bits are damaged, or use what the decoder does not know.
     #[error("a picture could not be decoded: {0}")]
-    Bits(rusty_h264_decoder::DecodeError),
+    Bits(String),
     /// The decoder panicked; it was replaced.
     #[error("the decoder panicked on a picture")]
     Panicked,
@@ -38,79 +42,39 @@ pub trait Decoder: Send {
     fn decode(&mut self, unit: &AccessUnit) -> Result<Option<Frame>, DecodeError>;
 }
 
-/// H.264 in Rust: some 360 frames of 720p a second on one core.
-#[derive(Default)]
-pub struct H264 {
-    inner: rusty_h264_decoder::Decoder,
-    config: Option<Arc<StreamConfig>>,
-    /// Whether the last key frame and all since were decoded.
-    intact: bool,
-    annex_b: Vec<u8>,
+/// Decodes whatever a stream sends, also when a camera is set to another codec while it runs.
+#[derive(Debug, Default)]
+pub struct Any(Option<Known>);
+
+#[derive(Debug)]
+enum Known {
+    H264(H264),
+    H265(H265),
 }
 
-impl H264 {
-    /// A decoder that waits for a key frame.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    fn restart(&mut self, config: &Arc<StreamConfig>) -> Result<(), DecodeError> {
-        self.config = None;
-        self.intact = false;
-        if !config.is_h264() {
-            return Err(DecodeError::Codec(config.codec.clone()));
-        }
-        self.inner = rusty_h264_decoder::Decoder::new();
-        self.annex_b.clear();
-        for set in parameter_sets(&config.description).ok_or(DecodeError::Parameters)? {
-            append(&mut self.annex_b, set);
-        }
-        self.config = Some(config.clone());
-        Ok(())
-    }
-}
-
-impl std::fmt::Debug for H264 {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("H264").field("config", &self.config).field("intact", &self.intact).finish_non_exhaustive()
-    }
-}
-
-impl Decoder for H264 {
+impl Decoder for Any {
     fn decode(&mut self, unit: &AccessUnit) -> Result<Option<Frame>, DecodeError> {
-        let known = self.config.as_ref().is_some_and(|known| Arc::ptr_eq(known, &unit.config));
-        if !known {
-            self.restart(&unit.config)?;
-        } else {
-            self.annex_b.clear();
+        let config = &unit.config;
+        match &mut self.0 {
+            Some(Known::H264(decoder)) if config.is_h264() => return decoder.decode(unit),
+            Some(Known::H265(decoder)) if config.is_h265() => return decoder.decode(unit),
+            Some(_) | None => {}
         }
-        if !unit.key && !self.intact {
-            return Ok(None);
-        }
-        self.intact = false;
-        for nal in nal_units(&unit.data) {
-            append(&mut self.annex_b, nal.ok_or(DecodeError::Framing)?);
-        }
-        let (inner, bytes) = (&mut self.inner, &self.annex_b);
-        let decoded = std::panic::catch_unwind(AssertUnwindSafe(|| inner.decode(bytes)));
-        let Ok(decoded) = decoded else {
-            self.config = None;
-            return Err(DecodeError::Panicked);
+        let known = match (config.is_h264(), config.is_h265()) {
+            (true, _) => Known::H264(H264::new()),
+            (_, true) => Known::H265(H265::new()),
+            (false, false) => return Err(DecodeError::Codec(config.codec.clone())),
         };
-        let picture = decoded.map_err(DecodeError::Bits)?;
-        self.intact = true;
-        let Some(picture) = picture else { return Ok(None) };
-        let (width, height) = (picture.width, picture.height);
-        let chroma = width.div_ceil(2);
-        let pts = Duration::from_micros(u64::try_from(unit.captured.as_microsecond()).unwrap_or(0));
-        Ok(Some(Frame::from_i420(
-            (width as u32, height as u32),
-            [&picture.y, &picture.u, &picture.v],
-            [width, chroma, chroma],
-            YuvRange::Limited,
-            pts,
-        )?))
+        match self.0.insert(known) {
+            Known::H264(decoder) => decoder.decode(unit),
+            Known::H265(decoder) => decoder.decode(unit),
+        }
     }
+}
+
+/// When the camera took a picture, as frames carry it.
+fn time_of(unit: &AccessUnit) -> Duration {
+    Duration::from_micros(u64::try_from(unit.captured.as_microsecond()).unwrap_or(0))
 }
 
 fn append(annex_b: &mut Vec<u8>, nal: &[u8]) {
@@ -141,73 +105,25 @@ pub fn nal_units(mut data: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
     })
 }
 
-/// Sequence and picture parameter sets of an `avcC` body.
-pub fn parameter_sets(avcc: &[u8]) -> Option<Vec<&[u8]>> {
-    let mut sets = Vec::new();
-    let mut rest = avcc.get(5..)?;
-    for mask in [0x1F, 0xFF] {
-        let (count, after) = rest.split_first()?;
-        rest = after;
-        for _ in 0..count & mask {
-            let (length, after) = rest.split_first_chunk::<2>()?;
-            let length = usize::from(u16::from_be_bytes(*length));
-            sets.push(after.get(..length)?);
-            rest = &after[length..];
-        }
-    }
-    Some(sets)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hub::StreamConfig;
     use crate::recorder::fmp4::tests::config;
     use bytes::Bytes;
     use jiff::Timestamp;
-    use proptest::prelude::*;
+    use std::sync::Arc;
     use std::time::Instant;
 
-    fn unit(config: &Arc<StreamConfig>, data: Vec<u8>, key: bool) -> AccessUnit {
+    pub(super) fn unit(config: &Arc<StreamConfig>, data: Vec<u8>, key: bool) -> AccessUnit {
         let captured = Timestamp::from_microsecond(1).expect("small");
         AccessUnit { data: Bytes::from(data), key, captured, pts: 0, received: Instant::now(), config: config.clone() }
     }
 
     #[test]
-    fn the_parameter_sets_of_an_avcc_are_found() {
-        let config = config();
-        let sets = parameter_sets(&config.description).unwrap();
-        assert_eq!(sets.iter().map(|set| set[0] & 0x1F).collect::<Vec<_>>(), [7, 8]);
-        assert_eq!(parameter_sets(&config.description[..20]), None);
-    }
-
-    #[test]
-    fn h265_is_named_and_a_delta_without_its_key_frame_is_nothing() {
-        let mut decoder = H264::new();
-        let hevc = Arc::new(StreamConfig { codec: "hvc1.1.6.L93.90".into(), ..config() });
-        assert!(matches!(decoder.decode(&unit(&hevc, vec![], true)), Err(DecodeError::Codec(_))));
-        let avc = Arc::new(config());
-        assert!(matches!(decoder.decode(&unit(&avc, vec![0, 0, 0, 1, 0x41], false)), Ok(None)));
-        assert!(matches!(decoder.decode(&unit(&avc, vec![0, 0, 0, 9, 0x65], true)), Err(DecodeError::Framing)));
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_are_survived(
-            avcc in proptest::collection::vec(any::<u8>(), 0..40),
-            data in proptest::collection::vec(any::<u8>(), 0..200),
-            body in proptest::collection::vec(any::<u8>(), 1..200),
-        ) {
-            let _ = parameter_sets(&avcc);
-            let mut decoder = H264::new();
-            let broken = Arc::new(StreamConfig { description: Bytes::from(avcc), ..config() });
-            let _ = decoder.decode(&unit(&broken, data.clone(), true));
-            let whole = Arc::new(config());
-            let _ = decoder.decode(&unit(&whole, data, true));
-            let mut framed = (body.len() as u32 + 1).to_be_bytes().to_vec();
-            framed.push(0x65);
-            framed.extend(body);
-            let _ = decoder.decode(&unit(&whole, framed.clone(), true));
-            let _ = decoder.decode(&unit(&whole, framed, false));
-        }
+    fn a_codec_that_is_not_decoded_is_named() {
+        let av1 = Arc::new(StreamConfig { codec: "av01.0.04M.08".into(), ..config() });
+        let error = Any::default().decode(&unit(&av1, vec![], true)).unwrap_err();
+        assert!(error.to_string().contains("av01.0.04M.08"), "{error}");
     }
 }

@@ -52,9 +52,14 @@ impl StreamConfig {
         .to_string()
     }
 
-    /// Whether the stream is H.264, the one codec every browser and our decoder read.
+    /// Whether the stream is H.264, the one codec that every browser reads.
     pub fn is_h264(&self) -> bool {
         self.codec.starts_with("avc1") || self.codec.starts_with("avc3")
+    }
+
+    /// Whether the stream is H.265.
+    pub fn is_h265(&self) -> bool {
+        self.codec.starts_with("hvc1") || self.codec.starts_with("hev1")
     }
 }
 

@@ -12,7 +12,7 @@ pub mod decide;
 pub mod picture;
 pub mod pool;
 
-use crate::decode::{DecodeError, Decoder, H264};
+use crate::decode::{Any, DecodeError, Decoder};
 use crate::frame::Frame;
 use crate::hub::{AccessUnit, LATE_MAX};
 use crate::motion::{MotionGate, MotionOptions, SizeGate};
@@ -166,7 +166,7 @@ struct Thread {
 
 impl Thread {
     fn run(self) {
-        let mut eye = Eye::new(Box::new(H264::new()));
+        let mut eye = Eye::new(Box::new(Any::default()));
         let mut unsupported = false;
         while let Some((unit, late, triggered)) = self.next() {
             let now = time_of(&unit);

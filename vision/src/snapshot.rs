@@ -1,6 +1,6 @@
 //! The latest picture of a camera as JPEG.
 
-use crate::decode::{DecodeError, Decoder, H264};
+use crate::decode::{Any, DecodeError, Decoder};
 use crate::frame::FrameError;
 use crate::hub::Hub;
 use crate::pipeline::Newest;
@@ -42,7 +42,7 @@ pub fn jpeg(hub: &Hub, newest: Option<Newest>) -> Result<Bytes, SnapshotError> {
     }
     let group = hub.group_of_pictures();
     let group = if group.len() > UNITS_MAX { &group[..1] } else { &group[..] };
-    let mut decoder = H264::new();
+    let mut decoder = Any::default();
     let mut picture = None;
     let mut failed = None;
     for unit in group {

@@ -5,6 +5,7 @@
 //! and a device that reconnects publishes its state again.
 
 use super::gate::Gate;
+use super::held::{Held, Holding};
 use super::users::{Doorkeeper, User, UserError, Users};
 use crate::quiet::Quiet;
 use mqtt5::QoS;
@@ -44,8 +45,14 @@ const MAX_RETAINED: usize = 100_000;
 const HELLO_WITHIN: Duration = Duration::from_secs(5);
 /// Sweep of expired sessions.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
-/// Messages given to one client and not yet acknowledged. The adapter's own bound on events in flight rests on it.
+/// Messages given to one client and not yet acknowledged, and the same the other way. The adapter's own bound on events in
+/// flight rests on it.
 pub const WINDOW: u16 = 1_024;
+
+tokio::task_local! {
+    /// What the connection of this task holds back: the engine asks in the task that serves it.
+    static HELD: Arc<Held>;
+}
 
 /// How the broker listens and for whom.
 #[derive(Clone, Debug)]
@@ -141,19 +148,31 @@ struct Watch {
 }
 
 impl Watch {
-    /// Routes an event and waits until the intake has it; only then is it acknowledged.
+    /// Routes an event, to be acknowledged when the intake has it. With [`WINDOW`] of the connection waiting, no more is read
+    /// from it until then.
     async fn hold(&self, event: ClientPublishEvent) -> PublishAction {
         let Some(router) = self.router.get() else { return PublishAction::Continue };
-        let taken = async {
+        let routed = async {
             self.gate.listened().await;
             let taken = self.gate.wait(&event.topic, &event.payload);
             let packet = PublishPacket::new(event.topic.to_string(), event.payload.clone(), event.qos);
             let packet = packet.with_retain(event.retain);
+            let held = HELD.try_with(|held| match event.packet_id {
+                Some(id) => held.hold(id, taken, usize::from(WINDOW)),
+                None => Err(taken),
+            });
             router.route_message(&packet, Some(&event.client_id)).await;
-            let _ = taken.await;
+            let safe = match held {
+                Ok(Ok(())) => true,
+                Ok(Err(taken)) => taken.await.is_ok(),
+                Err(_) => false,
+            };
+            if !safe {
+                std::future::pending::<()>().await;
+            }
         };
         tokio::select! {
-            () = taken => PublishAction::Handled,
+            () = routed => PublishAction::Handled,
             // No acknowledgement while stopping: the device sends it again to the next start.
             () = self.stopping.cancelled() => std::future::pending().await,
         }
@@ -429,15 +448,16 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener, tls: Option<Arc<TlsA
 
 async fn serve(shared: &Arc<Shared>, stream: TcpStream, from: SocketAddr, tls: Option<Arc<TlsAcceptor>>) {
     let _ = stream.set_nodelay(true);
+    let held = Arc::new(Held::default());
     let transport = match tls {
         None => match tokio::time::timeout(HELLO_WITHIN, hello(&stream)).await {
-            Ok(Hello::Mqtt) => BrokerTransport::tcp(stream),
+            Ok(Hello::Mqtt) => BrokerTransport::WebSocket(Box::new(Holding::new(stream, from, Arc::clone(&held)))),
             Ok(Hello::Gone) => return,
             Ok(Hello::Other(what)) => return shared.garbage(from, what),
             Err(_) => return shared.garbage(from, "silence"),
         },
         Some(tls) => match tokio::time::timeout(HELLO_WITHIN, accept_tls_connection(&tls, stream, from)).await {
-            Ok(Ok(stream)) => BrokerTransport::tls(stream),
+            Ok(Ok(stream)) => BrokerTransport::WebSocket(Box::new(Holding::new(stream, from, Arc::clone(&held)))),
             Ok(Err(error)) => return shared.garbage(from, &error.to_string()),
             Err(_) => return shared.garbage(from, "no TLS handshake"),
         },
@@ -459,7 +479,7 @@ async fn serve(shared: &Arc<Shared>, stream: TcpStream, from: SocketAddr, tls: O
         tokio::time::sleep(Duration::from_millis(500)).await;
     };
     let outcome = tokio::select! {
-        outcome = handler.run() => outcome,
+        outcome = HELD.scope(held, handler.run()) => outcome,
         () = overtime => return,
     };
     match outcome {

@@ -6,7 +6,7 @@
 //! A broker alone acknowledges what it has in memory, and a kill -9 then loses a card read that its reader believes safe. With
 //! an external broker the broker's own persistence has to do.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, PoisonError};
 use tokio::sync::{oneshot, watch};
@@ -14,7 +14,8 @@ use tokio::sync::{oneshot, watch};
 /// Events that wait for the intake.
 #[derive(Debug)]
 pub struct Gate {
-    waiting: Mutex<HashMap<u64, Vec<oneshot::Sender<()>>>>,
+    /// By topic and payload, in the order of their coming.
+    waiting: Mutex<HashMap<u64, VecDeque<oneshot::Sender<()>>>>,
     hasher: RandomState,
     /// Whether an adapter uses the gate, and is subscribed.
     listener: watch::Sender<Listener>,
@@ -64,17 +65,20 @@ impl Gate {
     pub(super) fn wait(&self, topic: &str, payload: &[u8]) -> oneshot::Receiver<()> {
         let (sender, receiver) = oneshot::channel();
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.entry(self.key(topic.as_bytes(), payload)).or_default().push(sender);
+        waiting.entry(self.key(topic.as_bytes(), payload)).or_default().push_back(sender);
         receiver
     }
 
-    /// The intake has it, or it is nothing that an intake could have.
+    /// The intake has it, or it is nothing that an intake could have. Of several that say the same, the first that still
+    /// waits: a device that goes from `normal` to `alarm` and back says `normal` twice.
     pub(super) fn taken(&self, topic: &[u8], payload: &[u8]) {
+        let key = self.key(topic, payload);
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let senders = waiting.remove(&self.key(topic, payload));
-        for sender in senders.into_iter().flatten() {
-            // Whoever waited may be gone with its connection.
-            let _ = sender.send(());
+        let Some(senders) = waiting.get_mut(&key) else { return };
+        // Whoever waited may be gone with its connection: then the message counts for the next.
+        while senders.pop_front().is_some_and(|sender| sender.send(()).is_err()) {}
+        if senders.is_empty() {
+            waiting.remove(&key);
         }
     }
 }

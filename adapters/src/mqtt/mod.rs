@@ -10,6 +10,7 @@ pub mod broker;
 pub mod codec;
 pub mod config;
 pub mod gate;
+mod held;
 pub mod homeassistant;
 mod lanes;
 pub mod template;

@@ -55,6 +55,7 @@ async fn broker() -> Broker {
         User::server("gatehouse", PASSWORD).expect("user"),
         User::device(&key("door-1"), PASSWORD).expect("user"),
         User::device(&key("door-2"), PASSWORD).expect("user"),
+        User::gateway("gateway", PASSWORD, [key("door-1"), key("door-2")]).expect("user"),
         User::integrator(
             "smoke",
             PASSWORD,
@@ -418,6 +419,45 @@ async fn behind_the_gate_a_device_is_acknowledged_after_the_commit_and_not_befor
     assert!(is_acked.try_recv().is_err(), "a state waits for its commit too, retained or not");
     intake.answer.add_permits(1);
     tokio::time::timeout(PATIENCE, is_acked.recv()).await.expect("a PUBACK for the state");
+    stop.cancel();
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn messages_of_one_gateway_wait_for_the_same_commit() {
+    let broker = broker().await;
+    let (asked, mut is_asked) = mpsc::unbounded_channel();
+    let intake = Arc::new(Slow { asked, answer: tokio::sync::Semaphore::new(0) });
+    let (_downlinks, receiver) = mpsc::channel(1);
+    let stop = CancellationToken::new();
+    let config = MqttConfig::new("127.0.0.1", broker.addr().port(), "gatehouse", PASSWORD).with_gate(broker.gate());
+    tokio::spawn(run(config, Arc::clone(&intake) as Arc<dyn Intake>, receiver, stop.clone()));
+
+    let mut options = Options3::new("gateway", "127.0.0.1", broker.addr().port());
+    options.set_credentials("gateway", PASSWORD);
+    let (client, mut events) = Client3::new(options, 8);
+    for door in ["door-1", "door-2"] {
+        let read = r#"{"seq":1,"type":"card_read","card":"1234567890"}"#;
+        client.publish(format!("gh/{door}/event"), rumqttc::QoS::AtLeastOnce, false, read).await.expect("queues");
+    }
+    let (acked, mut is_acked) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok(event) = events.poll().await {
+            if let Event3::Incoming(Packet3::PubAck(ack)) = event {
+                let _ = acked.send(ack.pkid);
+            }
+        }
+    });
+    for door in ["first", "second"] {
+        let asked = tokio::time::timeout(PATIENCE, is_asked.recv()).await;
+        asked.unwrap_or_else(|_| panic!("the intake is not asked about the {door} door")).expect("the adapter runs");
+    }
+    assert!(is_acked.try_recv().is_err(), "nothing is acknowledged while the store is busy");
+    intake.answer.add_permits(2);
+    for packet in [1, 2] {
+        let acked = tokio::time::timeout(PATIENCE, is_acked.recv()).await.expect("in time");
+        assert_eq!(acked, Some(packet), "acknowledgements keep the order of their messages");
+    }
     stop.cancel();
     broker.stop().await;
 }
