@@ -17,7 +17,9 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
     /// The codec is not decoded here.
-    #[error("codec {0} is recorded and passed on but not analysed; set the camera, or its sub-stream, to H.264 or H.265")]
+    #[error(
+        "codec {0} is recorded and passed on but not analysed; set the camera, or its sub-stream, to H.264 or H.265"
+    )]
     Codec(String),
     /// The parameters are damaged.
     #[error("the stream's parameter sets are damaged")]

@@ -96,7 +96,9 @@ impl<S> Holding<S> {
                     Poll::Ready(Err(_)) => When::Never,
                 };
             }
-            let Some((packet, When::Now)) = self.held.pop_front_if(|(_, when)| matches!(when, When::Now)) else { break };
+            let Some((packet, When::Now)) = self.held.pop_front_if(|(_, when)| matches!(when, When::Now)) else {
+                break;
+            };
             self.out.extend_from_slice(&packet);
         }
         if self.held.len() != before {

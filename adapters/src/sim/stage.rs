@@ -1,5 +1,6 @@
 //! What the virtual cameras are told to show.
 
+use super::rtsp::Faults;
 use super::scene::{self, BodyColour, PlateColour, SceneHandle};
 use gatehouse_core::id::DeviceKey;
 use std::collections::BTreeMap;
@@ -42,6 +43,10 @@ pub enum Cue {
     Intruder(bool),
     /// The stream stalls, or comes back.
     Freeze(bool),
+    /// The lens is covered, or free again.
+    Cover(bool),
+    /// What goes wrong with the stream, until the next such cue.
+    Faults(Faults),
 }
 
 /// Where cues go.
@@ -64,7 +69,11 @@ pub struct Scenes(pub BTreeMap<DeviceKey, SceneHandle>);
 
 impl Stage for Scenes {
     fn cue(&self, camera: &DeviceKey, cue: Cue) {
-        let (Some(scene), Some(cue)) = (self.0.get(camera), translate(cue)) else { return };
+        let Some(scene) = self.0.get(camera) else { return };
+        if let Cue::Faults(faults) = cue {
+            return scene.source().set_faults(faults);
+        }
+        let Some(cue) = translate(cue) else { return };
         if !scene.cue(cue) {
             tracing::warn!(device.key = %camera, "The scene of {camera} did not take its cue");
         }
@@ -92,6 +101,9 @@ fn translate(cue: Cue) -> Option<scene::Cue> {
         // The scene ends by itself.
         Cue::Intruder(false) => return None,
         Cue::Freeze(on) => scene::Cue::Freeze(on),
+        Cue::Cover(on) => scene::Cue::Blackout(on),
+        // Of the stream, not of the scene.
+        Cue::Faults(_) => return None,
     })
 }
 

@@ -4,6 +4,7 @@
 
 use super::hardware::Stimulus;
 use super::peer::Peer;
+use super::rtsp::Faults;
 use super::stage::{Cue, Stage};
 use gatehouse_core::device::telemetry::Value;
 use gatehouse_core::id::DeviceKey;
@@ -101,6 +102,18 @@ stories! {
     "stream_stall", 35, Camera, "A camera's picture freezes", "摄像机画面卡死",
         "The lift lobby's stream stalls without closing, then comes back.",
         "电梯厅视频流停滞但不断开，随后恢复。";
+    "camera_covered", 40, Camera, "A camera is covered", "摄像机被遮挡",
+        "Somebody covers the lens of the lift lobby's camera for half a minute: the stream goes on, the picture is black.",
+        "电梯厅摄像机镜头被遮挡半分钟：视频流仍在，画面全黑。";
+    "stream_damaged", 35, Camera, "A stream arrives damaged", "视频流受损",
+        "Packets of the lift lobby's stream are lost and spoiled: the tile says so and the picture comes back.",
+        "电梯厅视频流丢包、误码：画面标注受损，随后恢复。";
+    "camera_clock", 40, Camera, "A camera's clock is an hour off", "摄像机时钟偏差一小时",
+        "The lift lobby's camera tells the time an hour wrong: the health page remarks it, recordings keep our time.",
+        "电梯厅摄像机时钟偏差一小时：健康页提示，录像仍以本机时间为准。";
+    "stream_slow", 35, Camera, "A camera's line is slow", "摄像机线路缓慢",
+        "The lift lobby's line carries two pictures a second: late pictures give way to the newest.",
+        "电梯厅线路每秒仅能传两帧：过时画面让位于最新画面。";
 }
 
 /// Why a story is not played.
@@ -280,6 +293,14 @@ impl Player {
                 tokio::time::sleep(secs(25)).await;
                 self.cue("lift-lobby.camera", Cue::Freeze(false));
             }
+            "camera_covered" => {
+                self.cue("lift-lobby.camera", Cue::Cover(true));
+                tokio::time::sleep(secs(30)).await;
+                self.cue("lift-lobby.camera", Cue::Cover(false));
+            }
+            "stream_damaged" => self.spoil(Faults { lose_every: 61, spoil_every: 23, ..Faults::default() }, 25).await,
+            "camera_clock" => self.spoil(Faults { clock_off_s: 3_600, ..Faults::default() }, 30).await,
+            "stream_slow" => self.spoil(Faults { pause: Duration::from_millis(500), ..Faults::default() }, 25).await,
             _ => {}
         }
     }
@@ -319,6 +340,13 @@ impl Player {
     async fn badge(&self, door: &str, card: &str) {
         self.act(door, Stimulus::Card { card: card.to_owned(), pin: None });
         tokio::time::sleep(secs(8)).await;
+    }
+
+    /// The lift lobby's stream goes wrong for so many seconds.
+    async fn spoil(&self, faults: Faults, seconds: u64) {
+        self.cue("lift-lobby.camera", Cue::Faults(faults));
+        tokio::time::sleep(secs(seconds)).await;
+        self.cue("lift-lobby.camera", Cue::Faults(Faults::default()));
     }
 
     fn measure(&self, key: &str, point: &str, value: Option<Value>) {

@@ -161,7 +161,7 @@ mod tests {
         for (data, key) in units {
             let frame = decoder.decode(&unit(&config, data, key)).unwrap().expect("no reordering: a picture a unit");
             assert_eq!((frame.width(), frame.height()), (96, 64));
-            sums.push(frame.luma().data.iter().map(|y| u64::from(*y)).sum());
+            sums.push(frame.luma().data().iter().map(|y| u64::from(*y)).sum());
         }
         assert_eq!(sums.len(), 20);
         assert!(sums.windows(2).all(|pair| pair[0] != pair[1]), "the card moves: {sums:?}");

@@ -48,6 +48,8 @@ struct Session {
     udp: Option<(UdpSocket, UdpSocket)>,
     listener: Option<Listener>,
     reported: Option<Instant>,
+    /// Packets that could have gone wrong.
+    sent: u32,
 }
 
 struct Client<'a> {
@@ -273,7 +275,7 @@ impl Client<'_> {
         let response = Response::new(200, cseq)
             .header("Transport", spec)
             .header("Session", format_args!("{id};timeout={SESSION_TIMEOUT_S}"));
-        self.session = Some(Session { id, source, sets, sender, udp, listener: None, reported: None });
+        self.session = Some(Session { id, source, sets, sender, udp, listener: None, reported: None, sent: 0 });
         response
     }
 
@@ -312,14 +314,19 @@ impl Client<'_> {
     async fn send(&mut self, unit: &AccessUnit, packets: &mut Packets, writer: &mut WriteHalf<'_>) -> io::Result<()> {
         let Some(session) = &mut self.session else { return Ok(()) };
         packets.clear();
+        let faults = session.source.faults();
+        tokio::time::sleep(faults.pause).await;
         let due = session.reported.is_none_or(|at| at.elapsed() >= REPORT_EVERY);
         if due {
             session.reported = Some(Instant::now());
-            session.sender.report(unit.pts, unit.captured, packets);
-            if let Some((_, control)) = &session.udp {
-                let _ = control.send(packets.as_bytes()).await;
-                packets.clear();
+            let off = Duration::from_secs(faults.clock_off_s.unsigned_abs().into());
+            let told = if faults.clock_off_s < 0 { unit.captured - off } else { unit.captured + off };
+            session.sender.report(unit.pts, told, packets);
+            match &session.udp {
+                Some((_, control)) => drop(control.send(packets.as_bytes()).await),
+                None => write(writer, packets.as_bytes()).await?,
             }
+            packets.clear();
         }
         // A camera that is set to another size says so with its next key frame.
         if unit.key
@@ -328,6 +335,7 @@ impl Client<'_> {
             session.sets = sets;
         }
         session.sender.packetise(unit, &session.sets, packets);
+        packets.suffer(&faults, &mut session.sent);
         self.shared.counters.sent.fetch_add(1, Ordering::Relaxed);
         match &session.udp {
             None => write(writer, packets.as_bytes()).await,

@@ -16,7 +16,7 @@ pub mod rtp;
 pub mod source;
 
 pub use auth::Users;
-pub use source::{AccessUnit, LiveSource, ParameterSets};
+pub use source::{AccessUnit, Faults, LiveSource, ParameterSets};
 
 use auth::Gate;
 use std::collections::BTreeMap;

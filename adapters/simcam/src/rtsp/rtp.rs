@@ -1,6 +1,6 @@
 //! RTP for H.264 (RFC 6184, packetization-mode 1) and RTCP sender reports (RFC 3550).
 
-use super::source::{AccessUnit, ParameterSets};
+use super::source::{AccessUnit, Faults, ParameterSets};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The clock of H.264 over RTP.
@@ -9,6 +9,10 @@ pub const CLOCK_HZ: u64 = 90_000;
 pub const PAYLOAD_TYPE: u8 = 96;
 /// Largest RTP payload: leaves room for IP, UDP and RTP headers and a tunnel in 1 500 bytes.
 const PAYLOAD_MAX: usize = 1_400;
+/// Bytes before a payload at most: the interleaving header, the RTP header.
+const HEADERS: usize = 4 + 12;
+/// Bytes of a spoiled payload that are wrong.
+const SPOILED: usize = 64;
 const STAP_A: u8 = 24;
 const FU_A: u8 = 28;
 
@@ -29,6 +33,27 @@ impl Packets {
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
         starts.zip(&self.ends).map(|(from, to)| &self.bytes[from..*to])
+    }
+
+    /// Loses packets and spoils the last bytes of others. `sent` counts packets from one call to the next.
+    pub fn suffer(&mut self, faults: &Faults, sent: &mut u32) {
+        if faults.lose_every == 0 && faults.spoil_every == 0 {
+            return;
+        }
+        let mut left = Packets::default();
+        for packet in self.iter() {
+            *sent = sent.wrapping_add(1);
+            if faults.lose_every > 0 && sent.is_multiple_of(faults.lose_every) {
+                continue;
+            }
+            left.bytes.extend_from_slice(packet);
+            if faults.spoil_every > 0 && sent.is_multiple_of(faults.spoil_every) {
+                let payload = left.bytes.len() - packet.len().saturating_sub(HEADERS)..;
+                left.bytes[payload].iter_mut().rev().take(SPOILED).for_each(|byte| *byte ^= 0x5A);
+            }
+            left.ends.push(left.bytes.len());
+        }
+        *self = left;
     }
 
     /// Forgets the packets, keeps the memory.
@@ -178,6 +203,24 @@ mod tests {
             }
         }
         (nals, markers)
+    }
+
+    #[test]
+    fn faults_lose_and_spoil_packets_and_leave_their_headers() {
+        let unit = AccessUnit { nals: vec![Bytes::from(vec![0x41; 10_000])], key: false, pts: 0, captured: UNIX_EPOCH };
+        let (mut whole, mut hurt, mut sent) = (Packets::default(), Packets::default(), 0);
+        Sender::new(Some(0)).packetise(&unit, &sets(), &mut whole);
+        hurt.bytes.clone_from(&whole.bytes);
+        hurt.ends.clone_from(&whole.ends);
+        hurt.suffer(&Faults { lose_every: 3, spoil_every: 4, ..Faults::default() }, &mut sent);
+        assert_eq!((whole.iter().count(), hurt.iter().count(), sent), (8, 6, 8));
+        let kept: Vec<_> = whole.iter().enumerate().filter(|(n, _)| (n + 1) % 3 != 0).collect();
+        for ((n, before), after) in kept.into_iter().zip(hurt.iter()) {
+            assert_eq!(before[..HEADERS], after[..HEADERS]);
+            assert_eq!(before == after, (n + 1) % 4 != 0, "packet {n}");
+        }
+        hurt.suffer(&Faults::default(), &mut sent);
+        assert_eq!(hurt.iter().count(), 6);
     }
 
     proptest! {

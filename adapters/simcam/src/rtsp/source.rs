@@ -52,11 +52,25 @@ impl ParameterSets {
     }
 }
 
+/// What goes wrong on the way from a camera to who listens; by default nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Faults {
+    /// Every n-th packet is lost; 0: none.
+    pub lose_every: u32,
+    /// Every n-th packet has wrong bits; 0: none.
+    pub spoil_every: u32,
+    /// The camera's clock as its sender reports tell it, minus the right time, seconds.
+    pub clock_off_s: i32,
+    /// Pause before each picture: what waits too long gives way, up to the next key frame.
+    pub pause: Duration,
+}
+
 /// A source of live H.264, shared by its publisher and any number of listeners.
 #[derive(Debug)]
 pub struct LiveSource {
     name: String,
     fps: f32,
+    faults: watch::Sender<Faults>,
     sets: watch::Sender<Option<ParameterSets>>,
     state: Mutex<State>,
     dropped: AtomicU64,
@@ -100,6 +114,7 @@ impl LiveSource {
         Arc::new(Self {
             name: name.into(),
             fps,
+            faults: watch::Sender::new(Faults::default()),
             sets: watch::Sender::new(None),
             state: Mutex::default(),
             dropped: AtomicU64::new(0),
@@ -125,6 +140,16 @@ impl LiveSource {
     /// Pictures that listeners lost because their queue was full.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Makes things go wrong, or right again, for everybody who listens.
+    pub fn set_faults(&self, faults: Faults) {
+        self.faults.send_replace(faults);
+    }
+
+    /// What goes wrong now.
+    pub fn faults(&self) -> Faults {
+        *self.faults.borrow()
     }
 
     /// How many listen now.
