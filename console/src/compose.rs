@@ -50,6 +50,8 @@ pub struct Options {
     pub demo: bool,
     /// Whether the demo's timetable plays stories by itself.
     pub auto: bool,
+    /// Cameras the demo has at least; fewer than its own changes nothing.
+    pub cameras: usize,
 }
 
 /// The running product.
@@ -74,7 +76,7 @@ pub struct Running {
 pub async fn start(options: Options, progress: &mut (dyn Progress + Send)) -> anyhow::Result<Running> {
     // For HTTP clients of this process; the provider that the command line chose stays.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let Options { data, mut config, demo, auto } = options;
+    let Options { data, mut config, demo, auto, cameras } = options;
     let provision = Provision::new(&data);
     let provided = tokio::task::block_in_place(|| provision.ensure_all(progress))?;
     let lock = InstanceLock::acquire(&data)?;
@@ -89,7 +91,7 @@ pub async fn start(options: Options, progress: &mut (dyn Progress + Send)) -> an
     }
 
     let (cluster, pool) = open_database(&config, &data, &provided).await?;
-    let definition = if demo { site::demo()? } else { site::read(config.site.as_deref())? };
+    let definition = if demo { site::demo(cameras)? } else { site::read(config.site.as_deref())? };
 
     // A listener that cannot be had stops the start before anything runs.
     let listener = TcpListener::bind(config.listen)

@@ -13,6 +13,8 @@ use utoipa::OpenApi;
         api::session::show,
         api::session::sign_out,
         api::session::change_password,
+        api::preference::show,
+        api::preference::update,
         api::place::list,
         api::device::list,
         api::device::command,

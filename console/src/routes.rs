@@ -30,6 +30,8 @@ pub fn build(app: Arc<App>) -> (Router, Vec<Route>) {
         .add(GET, "/api/session", P::Session, api::session::show)
         .add(DELETE, "/api/session", P::Session, api::session::sign_out)
         .add(POST, "/api/session/password", P::Session, api::session::change_password)
+        .add(GET, "/api/me/preferences", P::Session, api::preference::show)
+        .add(PUT, "/api/me/preferences", P::Session, api::preference::update)
         .add(GET, "/api/places", P::DeviceRead, api::place::list)
         .add(GET, "/api/devices", P::DeviceRead, api::device::list)
         .add(GET, "/api/devices/{id}/telemetry", P::DeviceRead, api::telemetry::show)

@@ -10,9 +10,31 @@ use gatehouse_vision::pipeline::Role;
 use gatehouse_vision::rtsp::Transport;
 use std::path::Path;
 
-/// The simulated compound.
-pub fn demo() -> anyhow::Result<Site> {
-    checked(gatehouse_adapters::sim::demo_site(), "the demo's site")
+/// The simulated compound, with at least so many cameras: beyond its own, more of those that nothing depends on.
+pub fn demo(cameras: usize) -> anyhow::Result<Site> {
+    let mut site = checked(gatehouse_adapters::sim::demo_site(), "the demo's site")?;
+    let own = site.devices.iter().filter(|device| device.kind == DeviceKind::Camera);
+    let missing = cameras.saturating_sub(own.clone().count());
+    let only_motion = |device: &&DeviceDef| {
+        device.stream.as_ref().is_some_and(|stream| stream.look_for.iter().all(|what| *what == LookFor::Motion))
+    };
+    let models: Vec<_> = own.filter(only_motion).cloned().collect();
+    for (n, model) in models.iter().cycle().take(missing).enumerate() {
+        site.devices.push(another(model, n / models.len() + 2)?);
+    }
+    Ok(site)
+}
+
+/// The `n`-th camera like this one: its pictures are not searched.
+fn another(model: &DeviceDef, n: usize) -> anyhow::Result<DeviceDef> {
+    let mut camera = model.clone();
+    camera.key = format!("{}-{n}", model.key).parse().context("the key of another camera")?;
+    camera.name = format!("{} {n}", model.name);
+    camera.name_zh = format!("{} {n}", model.name_zh);
+    if let Some(stream) = &mut camera.stream {
+        stream.look_for.clear();
+    }
+    Ok(camera)
 }
 
 /// Reads and checks a definition; paths of secrets in it are relative to its folder.
@@ -99,4 +121,24 @@ pub fn cameras(site: &Site, demo: Option<&Demo>) -> anyhow::Result<Vec<CameraCon
         });
     }
     Ok(cameras)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cameras(site: &Site) -> usize {
+        site.devices.iter().filter(|device| device.kind == DeviceKind::Camera).count()
+    }
+
+    #[test]
+    fn the_demo_has_as_many_cameras_as_asked_for_and_still_fits_together() {
+        let own = cameras(&demo(0).unwrap());
+        assert_eq!(cameras(&demo(own - 1).unwrap()), own);
+        for wanted in [own + 1, 16, 64] {
+            let site = demo(wanted).unwrap();
+            assert_eq!(cameras(&site), wanted);
+            site.check().unwrap();
+        }
+    }
 }

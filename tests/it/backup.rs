@@ -235,7 +235,7 @@ async fn what_was_committed_before_a_backup_of_the_running_site_is_there_after_a
     let mut config = config();
     config.site = Some(file);
     config.recognition.enabled = false;
-    let options = Options { data: target.path().to_owned(), config, demo: false, auto: false };
+    let options = Options { data: target.path().to_owned(), config, demo: false, auto: false, cameras: 0 };
     let product = Product::start(options, None, Some(password)).await?;
     let system = product.running.app.system();
     for table in ["face_template", "consent", "person", "credential"] {

@@ -40,7 +40,7 @@ impl Product {
     pub async fn demo() -> Result<Self> {
         let dir = fresh_data_dir()?;
         let data = dir.path().to_owned();
-        let options = Options { data, config: config(), demo: true, auto: false };
+        let options = Options { data, config: config(), demo: true, auto: false, cameras: 0 };
         Self::start(options, Some(dir), None).await
     }
 
@@ -51,7 +51,7 @@ impl Product {
         std::fs::write(&file, definition)?;
         let mut config = Config { site: Some(file), ..config() };
         change(&mut config);
-        let options = Options { data: dir.path().to_owned(), config, demo: false, auto: false };
+        let options = Options { data: dir.path().to_owned(), config, demo: false, auto: false, cameras: 0 };
         Self::start(options, Some(dir), None).await
     }
 

@@ -16,6 +16,7 @@ pub mod metrics;
 pub mod passage;
 pub mod people;
 pub mod place;
+pub mod preference;
 pub mod recording;
 pub mod rule;
 pub mod session;

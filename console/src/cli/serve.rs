@@ -26,6 +26,10 @@ pub struct Serve {
     /// The compound plays stories only when asked, not by its timetable
     #[arg(long)]
     quiet: bool,
+    /// The compound has at least this many virtual cameras, to try a large wall
+    #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "config", hide_default_value = true,
+        value_parser = clap::value_parser!(u8).range(..=64))]
+    cameras: u8,
 }
 
 impl Serve {
@@ -57,7 +61,7 @@ impl Serve {
             config.broker.listen = listen;
         }
         let data = self.data.named().or(config.data.clone()).unwrap_or_else(|| self.data.path());
-        Ok(Options { data, config, demo, auto: demo && !self.quiet })
+        Ok(Options { data, config, demo, auto: demo && !self.quiet, cameras: usize::from(self.cameras) })
     }
 }
 

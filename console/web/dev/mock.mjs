@@ -30,6 +30,7 @@ let users = [
   { id: id(), name: 'sun', role: 'guard', enabled: true }, { id: id(), name: 'old-engineer', role: 'engineer', enabled: false },
 ];
 let orderNumber = 1041;
+let preferences = { version: 0, preferences: {} };
 
 // ---- feed
 const topics = {};
@@ -276,6 +277,11 @@ function route(method, path, q, body) {
       }
       return fail(404, 'not_found');
     }
+    case 'GET me': return preferences;
+    case 'PUT me':
+      if (body.version !== preferences.version) return fail(409, 'preferences_changed');
+      preferences = { version: preferences.version + 1, preferences: body.preferences };
+      return preferences;
     case 'GET places': return { places };
     case 'GET devices': {
       if (!key) return { seq: topics.devices.seq, devices };

@@ -1,25 +1,27 @@
 // What the browser stories share: a server (the real binary, or the mock), a browser, the way in.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { createServer, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
+import { WebSocket, WebSocketServer } from 'ws';
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 
 /**
  * Starts what is to be tested and waits for its address.
  * GATEHOUSE_BIN: the binary; without it the mock serves. GATEHOUSE_DATA: its data directory (default: a fresh one).
- * GATEHOUSE_PASSWORD: the admin's password where the data directory is not a first run.
+ * `args`: more of them for the binary. GATEHOUSE_PASSWORD: the admin's password where the data directory is not a first run.
  */
-export async function startServer() {
+export async function startServer({ args: more = [] } = {}) {
   const bin = process.env.GATEHOUSE_BIN;
   const ownData = bin && !process.env.GATEHOUSE_DATA;
   const data = ownData ? mkdtempSync(join(tmpdir(), 'gatehouse-e2e-')) : process.env.GATEHOUSE_DATA;
   // Ports of its own, and no story that was not asked for.
-  const args = bin ? ['serve', '--data', data, '--listen', '127.0.0.1:0', '--mqtt', '127.0.0.1:0', '--quiet'] : [join(HERE, '../dev/mock.mjs')];
+  const args = bin ? ['serve', '--data', data, '--listen', '127.0.0.1:0', '--mqtt', '127.0.0.1:0', '--quiet', ...more] : [join(HERE, '../dev/mock.mjs')];
   const child = spawn(bin ?? process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   let url = '';
   let password = process.env.GATEHOUSE_PASSWORD ?? '';
@@ -50,6 +52,50 @@ export async function startServer() {
         if (child.exitCode === null) child.kill('SIGKILL');
       }
       if (ownData) rmSync(data, { recursive: true, force: true });
+    },
+  };
+}
+
+/**
+ * The server seen through a line that can be disturbed: `video` is told of each tile's socket, `{ url, socket }`, and every
+ * message to the page goes through `change` (bytes or text in, the same out; undefined: lost).
+ */
+export async function startLine(server, { change = (data) => data, video = () => {} } = {}) {
+  const upstream = new URL(server.url);
+  const ours = (headers) => ({ ...headers, host: upstream.host, ...(headers.origin && { origin: upstream.origin }) });
+  const line = createServer((req, res) => {
+    const out = request(upstream.origin + req.url, { method: req.method, headers: ours(req.headers) }, (answer) => {
+      res.writeHead(answer.statusCode, answer.headers);
+      answer.pipe(res);
+    });
+    out.on('error', () => res.destroy());
+    req.pipe(out);
+  });
+  const sockets = new WebSocketServer({ noServer: true, perMessageDeflate: false });
+  line.on('upgrade', (req, raw, head) => sockets.handleUpgrade(req, raw, head, (page) => {
+    const { cookie, origin } = ours(req.headers);
+    const far = new WebSocket(upstream.origin.replace('http', 'ws') + req.url, { headers: { cookie, origin }, perMessageDeflate: false });
+    const tile = req.url.startsWith('/ws/video/');
+    if (tile) video({ url: req.url, socket: page });
+    const waiting = [];
+    page.on('message', (data, binary) => (far.readyState === WebSocket.OPEN ? far.send(data, { binary }) : waiting.push([data, binary])));
+    far.on('open', () => waiting.splice(0).forEach(([data, binary]) => far.send(data, { binary })));
+    far.on('message', (data, binary) => {
+      const passed = tile ? change(binary ? data : data.toString(), req.url) : data;
+      if (passed !== undefined) page.send(passed, { binary });
+    });
+    for (const [one, other] of [[page, far], [far, page]]) {
+      one.on('close', () => other.terminate());
+      one.on('error', () => other.terminate());
+    }
+  }));
+  await new Promise((ready) => line.listen(0, '127.0.0.1', ready));
+  return {
+    ...server, url: `http://127.0.0.1:${line.address().port}`,
+    async stop() {
+      for (const socket of sockets.clients) socket.terminate();
+      line.closeAllConnections();
+      await new Promise((done) => line.close(done));
     },
   };
 }

@@ -2,7 +2,7 @@
 // Against the real binary: GATEHOUSE_BIN=… node e2e/run.mjs [name …]; without it, against the mock.
 import assert from 'node:assert/strict';
 import { axeAll } from './axe.mjs';
-import { call, open, play, signIn, startBrowser, startServer, until } from './lib.mjs';
+import { call, open, play, signIn, startBrowser, startLine, startServer, until } from './lib.mjs';
 
 /** What a tile shows in its middle, as the bytes of a picture: different bytes, different picture. */
 async function middle(page, tile) {
@@ -44,8 +44,251 @@ const stories = {
     }
     assert.ok(moving >= 4, `${moving} of ${ids.length} live tiles moved`);
     // The latency is told once the server's clock is known to the page: a few seconds after opening.
-    await until('a tile says its latency', async () => /\d+\.\d\d s/.test(await page.locator('[data-camera] .said').first().innerText()), 15_000);
+    await until('a tile says its latency', async () => /\d+ (ms|毫秒)/.test(await page.locator('[data-said=latency]').first().innerText()), 15_000);
     await open(page, '#/desk');
+  },
+
+  async 'layouts: every layout, pages of the rest, a sequence that turns, waits and is remembered'({ page }) {
+    await open(page, '#/wall');
+    const { devices } = await call(page, 'GET', '/api/devices');
+    const cameras = devices.filter((d) => d.kind === 'camera').length;
+    assert.ok(cameras > 4, `${cameras} cameras: more than four places`);
+    for (const n of [1, 6, 9, 16, 4]) {
+      await page.click(`button[data-layout="${n}"]`);
+      await until(`${n} places`, async () => (await page.locator('[data-place]').count()) === n);
+      assert.equal(await page.locator('[data-camera]').count(), Math.min(n, cameras), `${n} places are filled`);
+    }
+    const keys = () => page.locator('[data-key]').evaluateAll((all) => all.map((n) => n.dataset.key));
+    const first = await keys();
+    await page.click('[data-do=next]');
+    await until('other cameras', async () => (await keys()).every((key) => !first.includes(key)));
+    await page.locator('main#main').focus();
+    await page.keyboard.press('[');
+    await until('the first page again', async () => JSON.stringify(await keys()) === JSON.stringify(first));
+    // The sequence: by itself to the next page, not while paused.
+    await page.selectOption('[data-do=by]', 'pages');
+    await page.fill('[data-do=every]', '3');
+    await page.locator('[data-do=every]').press('Enter');
+    await until('it turns', async () => (await keys()).every((key) => !first.includes(key)), 6_000);
+    await page.click('[data-do=pause]');
+    const held = await page.locator('[data-at]').innerText();
+    await page.waitForTimeout(4_000); // longer than a group's three seconds: that nothing happens can only be waited for
+    assert.equal(await page.locator('[data-at]').innerText(), held, 'paused it stands');
+    await page.reload();
+    await page.waitForSelector('[data-do=pause]');
+    assert.equal(await page.locator('[data-do=every]').inputValue(), '3', 'the choice is remembered');
+    await page.selectOption('[data-do=by]', '');
+    await page.waitForSelector('[data-do=pause]', { state: 'detached' });
+  },
+
+  async 'drag: cameras are placed from the list and between tiles, by mouse and by keys, and all is taken back'({ page }) {
+    await open(page, '#/wall?layout=4&list=1');
+    const at = (place) => page.locator(`[data-place="${place}"]`).getAttribute('data-key');
+    const there = (place, key) => until(`${key} in place ${place + 1}`, async () => (await at(place)) === key);
+    await page.waitForSelector('[data-place="3"][data-key]');
+    const before = await Promise.all([0, 1, 2, 3].map(at));
+    const rest = await page.locator('[data-camera-key]').evaluateAll((all, shown) => all.map((n) => n.dataset.cameraKey).filter((key) => !shown.includes(key)), before);
+    // Between tiles, the picture in between goes on: the same canvas in another place.
+    await page.locator('[data-place="0"] canvas').evaluate((c) => (c.dataset.mark = 'kept'));
+    await page.dragAndDrop('[data-place="0"]', '[data-place="3"]');
+    await there(3, before[0]);
+    await there(0, before[3]);
+    assert.equal(await page.locator('[data-place="3"] canvas').getAttribute('data-mark'), 'kept');
+    await page.dragAndDrop(`[data-camera-key="${rest[0]}"]`, '[data-place="1"]');
+    await there(1, rest[0]);
+    await page.locator('[data-place="1"]').focus();
+    await page.keyboard.press('Escape');
+    await there(1, before[1]);
+    await page.keyboard.press('Control+z');
+    await there(0, before[0]);
+    // By keys: pick up, two to the right and down, put down; pick from the list; remove; reset.
+    await page.locator('[data-place="0"]').focus();
+    await page.keyboard.press(' ');
+    await page.keyboard.press('ArrowRight');
+    await page.waitForFunction(() => document.activeElement?.dataset.place === '1');
+    await page.keyboard.press('ArrowDown');
+    await page.waitForFunction(() => document.activeElement?.dataset.place === '3');
+    await page.keyboard.press('Enter');
+    await there(3, before[0]);
+    await page.locator(`[data-camera-key="${rest[1]}"]`).focus();
+    await page.keyboard.press('Enter');
+    await page.waitForFunction(() => document.activeElement?.dataset.place === '0');
+    await page.keyboard.press('Enter');
+    await there(0, rest[1]);
+    await page.keyboard.press('Delete');
+    await until('the place is empty', async () => (await at(0)) === null);
+    await page.reload();
+    await page.waitForSelector('[data-place="3"][data-key]');
+    assert.deepEqual([await at(0), await at(3)], [null, before[0]], 'the places are remembered');
+    await page.click('[data-do=reset]');
+    for (const n of [0, 1, 2, 3]) await there(n, before[n]);
+    await page.click('[data-do=undo]');
+    await there(3, before[0]);
+    await page.click('[data-do=reset]');
+    await there(3, before[3]);
+  },
+
+  async 'saved: a layout has a name, comes back in another browser, and is forgotten'({ page, browser, server }) {
+    await open(page, '#/wall?layout=4');
+    await page.waitForSelector('[data-place="3"][data-key]');
+    await page.dragAndDrop('[data-place="0"]', '[data-place="2"]');
+    const key = await page.locator('[data-place="2"]').getAttribute('data-key');
+    const name = `E2E ${Date.now() % 100_000}`;
+    await page.click('[data-do=saved]');
+    await page.fill('input[name=layout-name]', name);
+    await page.keyboard.press('Enter');
+    await page.waitForSelector(`[data-saved="${name}"]`);
+    await page.keyboard.press('Escape');
+    await page.click('[data-do=reset]');
+    const other = await signIn(browser, server, { hash: '#/wall?layout=9' });
+    await other.click('[data-do=saved]');
+    await other.locator(`[data-saved="${name}"] button.open`).click();
+    await until('its places', async () => (await other.locator('[data-place="2"]').getAttribute('data-key')) === key);
+    assert.equal(await other.locator('[data-place]').count(), 4);
+    // Both windows change them: neither loses what the other did.
+    await other.click('[data-do=saved]');
+    await other.fill('input[name=layout-name]', `${name} b`);
+    await other.keyboard.press('Enter');
+    await other.waitForSelector(`[data-saved="${name} b"]`);
+    await page.click('[data-do=saved]');
+    await page.locator(`[data-saved="${name}"] button.icon`).click();
+    await page.waitForSelector(`[data-saved="${name}"]`, { state: 'detached' });
+    await page.waitForSelector(`[data-saved="${name} b"]`);
+    await page.locator(`[data-saved="${name} b"] button.icon`).click();
+    await page.waitForSelector(`[data-saved="${name} b"]`, { state: 'detached' });
+    await page.keyboard.press('Escape');
+    await other.context().close();
+  },
+
+  async 'zoom: by wheel, keys and drag, back by a double click; large it is the main stream; full screen and back'({ page }) {
+    await open(page, '#/wall?layout=4');
+    await page.waitForSelector('[data-place="0"] [data-state=live]', { timeout: 60_000 });
+    const cell = page.locator('[data-place="0"]');
+    const tile = cell.locator('[data-camera]');
+    const scale = async () => Number(await tile.getAttribute('data-zoom'));
+    const shift = () => cell.locator('.picture').evaluate((n) => n.style.transform);
+    const key = await cell.getAttribute('data-key');
+    const box = await tile.boundingBox();
+    const [x, y] = [box.x + box.width / 2, box.y + box.height / 2];
+    await page.mouse.move(x, y);
+    for (let n = 0; n < 4; n++) await page.mouse.wheel(0, -100);
+    await until('the wheel enlarges', async () => (await scale()) > 2);
+    assert.equal(await cell.locator('[data-stream]').getAttribute('data-stream'), 'main');
+    const before = await shift();
+    await page.mouse.down();
+    await page.mouse.move(x - 60, y - 30, { steps: 4 });
+    await page.mouse.up();
+    assert.notEqual(await shift(), before, 'a drag moves the picture');
+    assert.equal(await cell.getAttribute('data-key'), key, 'and not the camera');
+    await page.mouse.dblclick(x, y);
+    await until('a double click resets', async () => (await scale()) === 1);
+    await until('small it is the sub-stream', async () => (await cell.locator('[data-stream]').getAttribute('data-stream')) === 'sub');
+    await cell.focus();
+    await page.keyboard.press('+');
+    await page.keyboard.press('+');
+    await until('keys enlarge', async () => (await scale()) > 1.5);
+    const still = await shift();
+    await page.keyboard.press('ArrowRight');
+    assert.notEqual(await shift(), still, 'arrows move the picture');
+    await page.keyboard.press('0');
+    await until('0 resets', async () => (await scale()) === 1);
+    await page.keyboard.press('f');
+    await until('full screen', () => page.evaluate(() => document.fullscreenElement?.hasAttribute('data-camera')));
+    await until('in full screen the main stream', async () => (await cell.locator('[data-stream]').getAttribute('data-stream')) === 'main');
+    await page.keyboard.press('f');
+    await until('back', () => page.evaluate(() => !document.fullscreenElement));
+    await page.click('[data-do=wall-full]');
+    await until('the wall in full screen', () => page.evaluate(() => document.fullscreenElement?.classList.contains('wall')));
+    await page.evaluate(() => document.exitFullscreen());
+    await until('and back', () => page.evaluate(() => !document.fullscreenElement));
+  },
+
+  async 'snapshot: a picture in the stream’s size, named by camera and time'({ page }) {
+    await open(page, '#/wall?layout=4');
+    await page.waitForSelector('[data-place="1"] [data-state=live]', { timeout: 60_000 });
+    const cell = page.locator('[data-place="1"]');
+    await cell.focus();
+    const download = page.waitForEvent('download', { timeout: 10_000 });
+    await page.keyboard.press('p');
+    const file = await download;
+    const name = (await cell.getAttribute('aria-label')).replace(/[^\p{L}\p{N}_-]+/gu, '_');
+    const match = /^(.+)_(\d{4}-\d\d-\d\d)_(\d\d)-(\d\d)-(\d\d)\.png$/u.exec(file.suggestedFilename());
+    assert.equal(match?.[1], name, file.suggestedFilename());
+    const { readFileSync } = await import('node:fs');
+    const png = readFileSync(await file.path());
+    assert.equal(png.subarray(1, 4).toString(), 'PNG');
+    const size = await cell.locator('canvas').evaluate((c) => [c.width, c.height]);
+    assert.deepEqual([png.readUInt32BE(16), png.readUInt32BE(20)], size, 'the stream’s own size');
+  },
+
+  async 'window: a further wall with its own layout, kept in its address over a reload'({ page }) {
+    await open(page, '#/wall?layout=4');
+    await page.waitForSelector('[data-place="3"][data-key]');
+    const shown = (of) => of.locator('[data-key]').evaluateAll((all) => all.map((n) => n.dataset.key).sort());
+    const here = await shown(page);
+    const opened = page.context().waitForEvent('page');
+    await page.click('[data-do=window]');
+    const further = await opened;
+    await further.waitForSelector('[data-key]');
+    const there = await shown(further);
+    assert.ok(there.every((key) => !here.includes(key)), 'it shows the next page');
+    assert.equal(await further.locator('nav').count(), 0, 'the wall and nothing else');
+    await further.click('button[data-layout="6"]');
+    await until('six places there', async () => (await further.locator('[data-place]').count()) === 6);
+    await further.dragAndDrop('[data-place="0"]', '[data-place="1"]');
+    const moved = await further.locator('[data-place="0"]').getAttribute('data-key');
+    await further.reload();
+    await further.waitForSelector('[data-place="0"][data-key]');
+    assert.equal(await further.locator('[data-place]').count(), 6, 'its layout is restored');
+    assert.equal(await further.locator('[data-place="0"]').getAttribute('data-key'), moved, 'and its places');
+    assert.equal(await page.locator('[data-place]').count(), 4, 'the first window kept its own');
+    assert.deepEqual(await shown(page), here);
+    await further.close();
+  },
+
+  async 'lost line: a tile says that it is stale or leaves out frames, and comes back by itself'({ browser, server }) {
+    const lines = [];
+    let mute = false;
+    let holes = false;
+    const change = (data) => {
+      if (holes && typeof data !== 'string' && !(data[0] & 1)) data[0] |= 2; // as the server tells that it left frames out
+      return mute ? undefined : data;
+    };
+    const line = await startLine(server, { change, video: (tile) => lines.push(tile) });
+    const page = await signIn(browser, line, { hash: '#/wall?layout=1' });
+    await page.waitForSelector('[data-state=live]', { timeout: 60_000 });
+    mute = true;
+    await page.waitForSelector('[data-state=stale]', { timeout: 4_000 });
+    assert.match(await page.locator('.cover b').innerText(), /\d+/, 'for how many seconds');
+    mute = false;
+    await page.waitForSelector('[data-state=live]', { timeout: 10_000 });
+    // Frames that were left out are told on the tile, and no longer once they all come again.
+    holes = true;
+    await page.waitForSelector('[data-degraded=skip] [data-said=degraded]', { timeout: 10_000 });
+    holes = false;
+    await page.waitForSelector('[data-degraded=none][data-state=live]', { timeout: 10_000 });
+    const held = lines.length;
+    lines.at(-1).socket.terminate();
+    await until('it connects again', () => lines.length > held);
+    await page.waitForSelector('[data-state=live]', { timeout: 10_000 });
+    await page.context().close();
+    await line.stop();
+  },
+
+  async 'codec: what the browser cannot decode is named, and the other stream shown'({ browser, server }) {
+    // The main stream pretends to be H.265, which this browser does not know.
+    const pretend = (data, url) => (url.includes('stream=main') && typeof data === 'string' ? data.replace(/"avc1\.\w+"/, '"hvc1.1.6.L93.90"') : data);
+    const line = await startLine(server, { change: pretend });
+    for (const search of ['', '?video=mse']) {
+      const page = await signIn(browser, line, { hash: '#/wall?layout=1', search });
+      const said = page.locator('[data-said=instead]');
+      await said.waitFor({ timeout: 60_000 });
+      assert.match((await said.getAttribute('title')) ?? '', /H\.265/);
+      assert.equal(await page.locator('[data-stream]').getAttribute('data-stream'), 'sub');
+      assert.equal(await page.locator('[data-camera]').getAttribute('data-state'), 'live');
+      await page.context().close();
+    }
+    await line.stop();
   },
 
   async 'fire: the alarm comes, its camera and clip with it, is acknowledged by keyboard, has a work order'({ page }) {

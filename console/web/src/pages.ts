@@ -18,6 +18,7 @@ export interface Page {
 
 export const pages: Page[] = [
   { key: 'desk', title: 'nav.desk', icon: 'desk', letter: 'o', load: () => import('./apps/ops/desk/DeskPage.svelte') },
+  { key: 'wall', needs: 'video.read', title: 'nav.wall', icon: 'wall', letter: 'c', load: () => import('./apps/ops/wall/WallPage.svelte') },
   { key: 'devices', title: 'nav.devices', icon: 'devices', letter: 'd', load: () => import('./apps/ops/devices/DevicesPage.svelte') },
   { key: 'replay', needs: 'video.read', title: 'nav.replay', icon: 'replay', letter: 'v', load: () => import('./apps/ops/replay/ReplayPage.svelte') },
   { key: 'events', title: 'nav.events', icon: 'events', letter: 'e', load: () => import('./apps/ops/events/EventsPage.svelte') },

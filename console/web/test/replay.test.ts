@@ -95,7 +95,7 @@ describe('fragments', () => {
     const plain = mediaSegment(1, 0, 3_600, true, frame);
     // Ours without compositions is not what the server writes: it is not taken for it.
     expect(pictureTimes(plain.buffer)).toEqual([]);
-    expect(pictureTimes(initSegment(new Uint8Array([1, 2]), 640, 360, 90_000).buffer)).toEqual([]);
+    expect(pictureTimes(initSegment('avc1.64001f', new Uint8Array([1, 2]), 640, 360, 90_000).buffer)).toEqual([]);
     // moof(traf(tfdt 90000, trun: two pictures, the second shown first)).
     const words = [
       72 + 24, 0x6d6f6f66, 80 + 8, 0x74726166,

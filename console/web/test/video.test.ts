@@ -1,9 +1,8 @@
-// Frames off the wire, what reaches the decoder, the MP4 boxes of the fallback, the wall's places.
+// Frames off the wire, what reaches the decoder, the MP4 boxes of the fallback.
 import { describe, expect, it } from 'vitest';
 import { fromBase64, HEADER, readFrame, type Frame } from '../src/video/frame';
-import { BACKLOG, Gate } from '../src/video/gate';
-import { fillWall, linkWall, REPLAY, swap } from '../src/video/layout';
-import { Meter } from '../src/video/meter';
+import { BACKLOG, Gate, STAY_MS } from '../src/video/gate';
+import { Meter, STALE_MS } from '../src/video/meter';
 import { initSegment, mediaSegment } from '../src/video/mp4';
 
 function message(flags: number, captureUs: bigint, pts: bigint, body: number[]): ArrayBuffer {
@@ -32,28 +31,75 @@ describe('a video message', () => {
 describe('the gate before the decoder', () => {
   it('waits for a key frame', () => {
     const g = new Gate();
-    expect([g.judge(frame(false), 0), g.judge(frame(true), 0), g.judge(frame(false), 0)]).toEqual(['drop', 'decode', 'decode']);
+    expect([g.judge(frame(false), 0, 0), g.judge(frame(true), 0, 0), g.judge(frame(false), 0, 0)]).toEqual(['drop', 'decode', 'decode']);
     g.reset();
-    expect(g.judge(frame(false), 0)).toBe('drop');
+    expect(g.judge(frame(false), 0, 0)).toBe('drop');
     expect(g.skipped).toBe(0);
   });
   it('skips to the next key frame when the decoder falls behind, and counts', () => {
     const g = new Gate();
-    g.judge(frame(true), 0);
-    expect(g.judge(frame(false), BACKLOG)).toBe('decode');
-    expect(g.judge(frame(false), BACKLOG + 1)).toBe('drop');
-    expect(g.skipping).toBe(true);
-    expect(g.judge(frame(false), 0)).toBe('drop');
+    g.judge(frame(true), 0, 0);
+    expect(g.judge(frame(false), BACKLOG, 0)).toBe('decode');
+    expect(g.judge(frame(false), BACKLOG + 1, 0)).toBe('drop');
+    expect(g.degraded).toBe('skip');
+    expect(g.judge(frame(false), 0, 0)).toBe('drop');
     expect(g.skipped).toBe(2);
-    expect(g.judge(frame(true), 3)).toBe('restart');
-    expect(g.skipping).toBe(false);
-    expect(g.judge(frame(false), 1)).toBe('decode');
+    expect(g.judge(frame(true), 3, 0)).toBe('restart');
+    expect(g.degraded).toBe('none');
+    expect(g.judge(frame(false), 1, 0)).toBe('decode');
   });
-  it('treats a hole the server tells of the same way', () => {
+  it('treats a hole the server tells of the same way, without blaming the decoder', () => {
     const g = new Gate();
-    g.judge(frame(true), 0);
-    expect(g.judge(frame(false, true), 0)).toBe('drop');
-    expect(g.judge(frame(true, true), 0)).toBe('decode');
+    for (let n = 0; n < 9; n++) {
+      g.judge(frame(true), 0, n);
+      expect(g.judge(frame(false, true), 0, n)).toBe('drop');
+      expect(g.degraded).toBe('skip');
+    }
+    expect(g.judge(frame(true, true), 0, 9)).toBe('decode');
+  });
+
+  /** Seconds with a key frame each, in which the decoder falls behind. */
+  const overload = (g: Gate, from: number, seconds: number) => {
+    for (let s = from; s < from + seconds; s++) {
+      g.judge(frame(true), 0, s * 1000);
+      g.judge(frame(false), BACKLOG + 1, s * 1000 + 500);
+    }
+  };
+  it('decodes key frames only when it falls behind again and again, and all of them once the decoder has kept up', () => {
+    const g = new Gate();
+    overload(g, 0, 3);
+    expect(g.degraded).toBe('keys');
+    const relief = 2_500 + STAY_MS;
+    expect([g.judge(frame(true), 0, relief - 1), g.judge(frame(false), 0, relief - 1), g.degraded]).toEqual(['decode', 'drop', 'keys']);
+    expect([g.judge(frame(true), 0, relief), g.judge(frame(false), 0, relief), g.degraded]).toEqual(['decode', 'decode', 'none']);
+  });
+  it('stays with key frames while even those pile up', () => {
+    const g = new Gate();
+    overload(g, 0, 3);
+    const late = 2_500 + STAY_MS;
+    expect(g.judge(frame(true), 1, late)).toBe('restart');
+    g.judge(frame(true), 0, late + 1_000);
+    expect(g.degraded).toBe('keys');
+    g.judge(frame(true), 0, late + STAY_MS);
+    expect(g.degraded).toBe('none');
+  });
+  it('stays twice as long when it falls behind at once after leaving', () => {
+    const g = new Gate();
+    overload(g, 0, 3);
+    const left = 2_500 + STAY_MS;
+    g.judge(frame(true), 0, left);
+    g.judge(frame(false), BACKLOG + 1, left + 1_000);
+    expect(g.degraded).toBe('keys');
+    g.judge(frame(true), 0, left + 1_000 + 2 * STAY_MS - 1);
+    expect(g.degraded).toBe('keys');
+    g.judge(frame(true), 0, left + 1_000 + 2 * STAY_MS);
+    expect(g.degraded).toBe('none');
+  });
+  it('remembers through a broken access unit that the decoder is slow', () => {
+    const g = new Gate();
+    overload(g, 0, 3);
+    g.reset();
+    expect([g.judge(frame(true), 0, 3_000), g.judge(frame(false), 0, 3_000)]).toEqual(['decode', 'drop']);
   });
 });
 
@@ -70,6 +116,15 @@ describe('the meter', () => {
     expect(r.kbps).toBeCloseTo(1_200);
     expect(r.latencyMs).toBeCloseTo(120);
     expect(m.read(3_000).sinceMs).toBe(3_000 - 990);
+  });
+  it('calls a picture stale after a second, or after a slow stream’s own pauses', () => {
+    const quick = new Meter(0);
+    for (let n = 0; n <= 25; n++) quick.paint(n * 40, 0, 0);
+    expect([quick.read(1_000 + STALE_MS).stale, quick.read(1_001 + STALE_MS).stale]).toEqual([false, true]);
+    const slow = new Meter(0);
+    for (let n = 0; n <= 40; n++) slow.paint(n * 1_000, 0, 0);
+    expect([slow.read(42_400).stale, slow.read(42_600).stale]).toEqual([false, true]);
+    expect(new Meter(0).read(9_000).stale).toBe(false);
   });
   it('corrects for a server clock that differs', () => {
     const m = new Meter(0);
@@ -94,12 +149,18 @@ function boxes(data: Uint8Array): { type: string; body: Uint8Array }[] {
 describe('the MP4 of the fallback', () => {
   it('begins with the track and its parameters', () => {
     const avcC = new Uint8Array([1, 0x64, 0, 0x1f, 0xff, 0xe1, 0, 0]);
-    const top = boxes(initSegment(avcC, 640, 360, 90_000));
+    const top = boxes(initSegment('avc1.64001f', avcC, 640, 360, 90_000));
     expect(top.map((b) => b.type)).toEqual(['ftyp', 'moov']);
     expect(boxes(top[1]!.body).map((b) => b.type)).toEqual(['mvhd', 'trak', 'mvex']);
-    const text = String.fromCharCode(...initSegment(avcC, 640, 360, 90_000));
+    const text = String.fromCharCode(...initSegment('avc1.64001f', avcC, 640, 360, 90_000));
     expect(text).toContain('avc1');
     expect(text).toContain(`avcC${String.fromCharCode(...avcC)}`);
+  });
+  it('names H.265 for what it is', () => {
+    const text = String.fromCharCode(...initSegment('hvc1.1.6.L93.90', new Uint8Array([1, 2, 3]), 640, 360, 90_000));
+    expect(text).toContain(`hvcC${String.fromCharCode(1, 2, 3)}`);
+    expect(text).toMatch(/hvc1.*hvc1/s);
+    expect(text).not.toContain('avc');
   });
   it('points each fragment at its own bytes', () => {
     const data = new Uint8Array([0, 0, 0, 1, 0x65]);
@@ -120,25 +181,5 @@ describe('the MP4 of the fallback', () => {
     const far = 2 ** 33 + 5;
     const tfdt = boxes(boxes(boxes(mediaSegment(1, far, 1, false, new Uint8Array(1)))[0]!.body)[1]!.body).find((b) => b.type === 'tfdt')!;
     expect(Number(new DataView(tfdt.body.buffer, tfdt.body.byteOffset).getBigUint64(4))).toBe(far);
-  });
-});
-
-describe('the wall', () => {
-  const cams = ['a', 'b', 'c', 'd', 'e'];
-  it('keeps chosen places, fills the rest, leaves emptied ones empty', () => {
-    expect(fillWall([], cams, 4)).toEqual(['a', 'b', 'c', 'd']);
-    expect(fillWall([null, 'a', 'gone', 'a'], cams, 4)).toEqual(['b', 'a', 'c', 'd']);
-    expect(fillWall(['', 'e'], cams, 4)).toEqual([null, 'e', 'a', 'b']);
-    expect(fillWall([], ['a'], 4)).toEqual(['a', null, null, null]);
-  });
-  it('brings the linked camera first and the replay beside it', () => {
-    expect(linkWall(['a', 'b', 'c', 'd'], 'c', true)).toEqual(['c', REPLAY, 'a', 'b']);
-    expect(linkWall(['a', 'b', 'c', 'd'], 'z', false)).toEqual(['z', 'a', 'b', 'c']);
-    expect(linkWall(['a'], 'z', true)).toEqual(['z']);
-    expect(linkWall(['a', 'b'], null, true)).toEqual(['a', 'b']);
-  });
-  it('swaps two places and ignores what is not there', () => {
-    expect(swap([1, 2, 3], 0, 2)).toEqual([3, 2, 1]);
-    expect(swap([1, 2], 0, 7)).toEqual([1, 2]);
   });
 });

@@ -190,7 +190,7 @@ impl Bed {
             config.site = Some(file);
         }
         change(&mut config);
-        let options = Options { data: dir.path().to_owned(), config, demo: site.is_none(), auto: false };
+        let options = Options { data: dir.path().to_owned(), config, demo: site.is_none(), auto: false, cameras: 0 };
         let running = compose::start(options.clone(), &mut Silent).await?;
         let password = running.first_password.clone().context("a fresh directory has no administrator")?;
         Ok(Self { running, password, options, _dir: dir })

@@ -26,7 +26,7 @@ impl Start {
         let options = || {
             let mut config = Config { listen: SocketAddr::from(([127, 0, 0, 1], 0)), ..Config::default() };
             config.broker.listen = SocketAddr::from(([127, 0, 0, 1], 0));
-            Options { data: dir.path().to_owned(), config, demo: true, auto: true }
+            Options { data: dir.path().to_owned(), config, demo: true, auto: true, cameras: 0 }
         };
         let began = Instant::now();
         let first = compose::start(options(), &mut Silent).await?;

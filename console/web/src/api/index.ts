@@ -3,7 +3,7 @@ import { momentOf, rfc3339 } from '../video/moment';
 import { bytes, http, lines, query } from './http';
 import type {
   AccessRecord, Alarm, AlarmDetail, AuditRow, BackupHealth, Command, ConsumerHealth, Counts, Credential, CredentialInput, Delivery, Device,
-  Diagnostic, DryRunLine, EventRow, Health, Level, Passage, Person, PersonInput, Place, PointChart, Priority, Recording, Rule, RuleVersion, RuleWords, Session,
+  Diagnostic, DryRunLine, EventRow, Health, Level, Passage, Person, PersonInput, Place, PointChart, Preferences, Priority, Recording, Rule, RuleVersion, RuleWords, Session,
   Story, Target, User, WorkOrder, WorkOrderState,
 } from './types';
 
@@ -38,6 +38,10 @@ export const api = {
     open: (name: string, password: string) => http.post<Session>('/api/session', { name, password }),
     close: () => http.del('/api/session'),
     password: (old: string, next: string) => http.post<void>('/api/session/password', { old, new: next }),
+  },
+  preferences: {
+    get: () => http.get<Preferences>('/api/me/preferences'),
+    put: (input: Preferences) => http.put<Preferences>('/api/me/preferences', input),
   },
   places: () => http.get<{ places: Place[] }>('/api/places').then((r) => r.places),
   devices: () => http.get<{ seq: number; devices: Device[] }>('/api/devices'),

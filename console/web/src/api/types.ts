@@ -555,3 +555,9 @@ export type ServerMessage =
 export type VideoText =
   | { t: 'config'; codec: string; description: string; width: number; height: number; timescale: number }
   | { t: 'error'; code: string };
+
+/** What an account keeps for its pages, one part each; `version` counts its changes. */
+export interface Preferences {
+  version: number;
+  preferences: Record<string, unknown>;
+}

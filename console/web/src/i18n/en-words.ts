@@ -413,6 +413,8 @@ export const words: Record<keyof typeof zh, string> = {
   'moved.changed': 'changed',
   'moved.restored': 'restored',
   'moved.undeleted': 'brought back',
+  'err.preferences_changed': 'Another window has changed this meanwhile: try again',
+  'err.preferences_large': 'Too much is saved: delete something first',
   'err.rule_changed': 'Someone else has changed this rule meanwhile',
   'err.rule_name': 'A rule needs a name of at most 80 characters',
   'err.rule_wrong': 'The rule is not in order: check it',

@@ -1,8 +1,10 @@
 // The interface in English. The type makes a missing or stray key a compile error.
+import { wall } from './en-wall';
 import { words } from './en-words';
 import type { Dictionary } from './zh';
 
 export const en: Dictionary = {
+  ...wall,
   ...words,
 
   'app.name': 'Gatehouse',
@@ -41,6 +43,7 @@ export const en: Dictionary = {
 
   'nav.label': 'Main navigation',
   'nav.desk': 'Desk',
+  'nav.wall': 'Wall',
   'nav.devices': 'Devices',
   'nav.replay': 'Replay',
   'nav.events': 'Events',
@@ -174,43 +177,6 @@ export const en: Dictionary = {
   'alarm.deselect': 'Deselect',
   'alarm.commands': 'Linked actions',
 
-  'wall.title': 'Live video wall',
-  'wall.layout': 'Layout',
-  'wall.layout.1': 'One picture',
-  'wall.layout.4': 'Four pictures',
-  'wall.layout.9': 'Nine pictures',
-  'wall.layout.16': 'Sixteen pictures',
-  'wall.layout.6': 'One large, five small',
-  'wall.choose': 'Choose a camera',
-  'wall.empty': 'Empty',
-  'wall.nocameras': 'No cameras yet',
-  'wall.nocameras.hint': 'Add an RTSP camera to the site configuration and its picture appears here.',
-  'wall.fullscreen': 'Full screen',
-  'wall.snapshot': 'Snapshot',
-  'wall.snapshot.done': 'Snapshot saved',
-  'wall.zoomreset': 'Reset zoom',
-  'wall.zoom': 'Digital zoom ×{n}',
-  'wall.zoomin': 'Zoom in',
-  'wall.remove': 'Remove',
-  'wall.tile': 'Picture {n}: {name}',
-  'wall.state.connecting': 'Connecting',
-  'wall.state.waiting': 'Waiting for the first picture',
-  'wall.state.live': 'Live',
-  'wall.state.stalled': 'Stream stalled',
-  'wall.state.refused': 'Refused by the camera',
-  'wall.state.unauthorised': 'You may not watch this camera',
-  'wall.state.undecodable': 'This browser cannot decode this video',
-  'wall.state.unsupported': 'This browser does not know {codec}: give the camera an H.264 sub-stream',
-  'wall.state.closed': 'Connection lost, reconnecting',
-  'wall.stale': 'stale {s} s',
-  'wall.skipping': 'catching up',
-  'wall.skipped': '{n} frames skipped to stay live',
-  'wall.latency': 'latency {s} s',
-  'wall.replay': 'Replay from −10 s',
-  'wall.linked': 'linked',
-  'wall.move': 'Drag to swap places; Alt with the arrow keys moves too',
-  'wall.stats': '{fps} fps · {kbps} kb/s',
-
   'rep.title': 'Replay',
   'rep.of': 'Recording of {camera}',
   'rep.add': 'Add a camera',
@@ -303,10 +269,14 @@ export const en: Dictionary = {
   'keys.map': 'focus the plan',
   'keys.tile': 'focus picture n',
   'keys.layout': 'next wall layout',
+  'keys.wall': 'wall: pick up and put down / full screen / snapshot / remove',
+  'keys.zoom': 'zoom the picture / reset; arrow keys pan',
+  'keys.turn': 'previous / next page of the wall',
+  'keys.undo': 'take back a move on the wall',
   'keys.sound': 'alarm sound on / off',
   'keys.esc': 'deselect / close a dialog',
   'keys.help': 'this help',
-  'keys.page': 'go to a page (G then D devices, V replay, E events, P vehicles, O desk)',
+  'keys.page': 'go to a page (G then C wall, D devices, V replay, E events, P vehicles, O desk)',
 
   'dev.title': 'Devices',
   'dev.search': 'Search by name, key or model',

@@ -411,6 +411,8 @@ export const words = {
   'moved.changed': '已修改',
   'moved.restored': '已恢复旧版',
   'moved.undeleted': '已撤销删除',
+  'err.preferences_changed': '另一个窗口刚刚改过，请重试',
+  'err.preferences_large': '已存内容太多：先删除一些',
   'err.rule_changed': '其他人已修改此规则',
   'err.rule_name': '规则需要名称，最多 80 个字符',
   'err.rule_wrong': '规则有误，请检查',

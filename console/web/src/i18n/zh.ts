@@ -1,4 +1,5 @@
 // The interface in Chinese: the dictionary whose keys the others must match.
+import { wall } from './zh-wall';
 import { words } from './zh-words';
 
 const ui = {
@@ -38,6 +39,7 @@ const ui = {
 
   'nav.label': '主导航',
   'nav.desk': '值班台',
+  'nav.wall': '视频墙',
   'nav.devices': '设备',
   'nav.replay': '回放',
   'nav.events': '事件',
@@ -171,43 +173,6 @@ const ui = {
   'alarm.deselect': '取消选择',
   'alarm.commands': '联动操作',
 
-  'wall.title': '实时视频墙',
-  'wall.layout': '布局',
-  'wall.layout.1': '单画面',
-  'wall.layout.4': '四画面',
-  'wall.layout.9': '九画面',
-  'wall.layout.16': '十六画面',
-  'wall.layout.6': '一大五小',
-  'wall.choose': '选择摄像机',
-  'wall.empty': '空位',
-  'wall.nocameras': '还没有摄像机',
-  'wall.nocameras.hint': '在站点配置中添加 RTSP 摄像机后，画面会出现在这里。',
-  'wall.fullscreen': '全屏',
-  'wall.snapshot': '抓图',
-  'wall.snapshot.done': '已保存抓图',
-  'wall.zoomreset': '复位缩放',
-  'wall.zoom': '数字变焦 {n} 倍',
-  'wall.zoomin': '放大',
-  'wall.remove': '移出',
-  'wall.tile': '画面 {n}：{name}',
-  'wall.state.connecting': '正在连接',
-  'wall.state.waiting': '等待首帧',
-  'wall.state.live': '实时',
-  'wall.state.stalled': '画面中断',
-  'wall.state.refused': '被摄像机拒绝',
-  'wall.state.unauthorised': '没有观看权限',
-  'wall.state.undecodable': '本浏览器不能解码此视频',
-  'wall.state.unsupported': '本浏览器不支持 {codec}：请为摄像机配置 H.264 子码流',
-  'wall.state.closed': '连接断开，正在重连',
-  'wall.stale': '停滞 {s} 秒',
-  'wall.skipping': '追帧中',
-  'wall.skipped': '为追上实时，已跳过 {n} 帧',
-  'wall.latency': '延迟 {s} 秒',
-  'wall.replay': '报警前 10 秒重放',
-  'wall.linked': '联动',
-  'wall.move': '拖动可交换位置；方向键加 Alt 也可移动',
-  'wall.stats': '{fps} 帧/秒 · {kbps} kb/s',
-
   'rep.title': '录像回放',
   'rep.of': '{camera} 的录像',
   'rep.add': '添加摄像机',
@@ -300,10 +265,14 @@ const ui = {
   'keys.map': '聚焦平面图',
   'keys.tile': '聚焦第 n 个画面',
   'keys.layout': '切换视频墙布局',
+  'keys.wall': '视频墙：取放 / 全屏 / 抓图 / 移出',
+  'keys.zoom': '缩放画面 / 复位，放大后方向键平移',
+  'keys.turn': '视频墙上一页 / 下一页',
+  'keys.undo': '撤销墙上的移动',
   'keys.sound': '开关报警声音',
   'keys.esc': '取消选择 / 关闭对话框',
   'keys.help': '显示本帮助',
-  'keys.page': '跳到页面（按 G 再按 D 设备、V 回放、E 事件、P 通行、O 值班台）',
+  'keys.page': '跳到页面（按 G 再按 C 视频墙、D 设备、V 回放、E 事件、P 通行、O 值班台）',
 
   'dev.title': '设备',
   'dev.search': '按名称、编号、型号搜索',
@@ -776,7 +745,7 @@ const ui = {
   'time.hours': '{n} 小时',
 } as const;
 
-export const zh = { ...ui, ...words } as const;
+export const zh = { ...ui, ...wall, ...words } as const;
 
 export type Key = keyof typeof zh;
 export type Dictionary = Record<Key, string>;

@@ -1,4 +1,6 @@
 // What this browser remembers of its user's taste. Nothing here is a secret and nothing depends on it.
+import { choiceOf, type Choice } from '../video/choice';
+
 function read(key: string): string {
   try {
     return localStorage.getItem(`gatehouse.${key}`) ?? '';
@@ -13,11 +15,19 @@ function write(key: string, value: string): void {
     // Forgotten at reload, no more.
   }
 }
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
 
 class Prefs {
   theme = $state<'dark' | 'light'>(read('theme') === 'light' ? 'light' : 'dark');
   sound = $state(read('sound') !== 'off');
-  wall = $state.raw<(string | null)[]>(parseWall(read('wall')));
+  /** What the wall of this workplace shows: it goes with the monitors, not with who is signed in. */
+  wall = $state.raw<Choice>(choiceOf(parsed(read('wall'))));
 
   setTheme(theme: 'dark' | 'light'): void {
     this.theme = theme;
@@ -27,18 +37,9 @@ class Prefs {
     this.sound = on;
     write('sound', on ? 'on' : 'off');
   }
-  setWall(wall: (string | null)[]): void {
+  setWall(wall: Choice): void {
     this.wall = wall;
     write('wall', JSON.stringify(wall));
-  }
-}
-
-function parseWall(text: string): (string | null)[] {
-  try {
-    const list: unknown = JSON.parse(text);
-    return Array.isArray(list) ? list.map((x) => (typeof x === 'string' ? x : null)).slice(0, 16) : [];
-  } catch {
-    return [];
   }
 }
 

@@ -35,6 +35,15 @@ export const day = (at: When): string => shown(at, { year: 'numeric', month: '2-
 export const stamp = (at: When): string =>
   shown(at, { month: '2-digit', day: '2-digit', hour: '2-digit', minute: '2-digit', second: '2-digit' });
 
+/** 2026-03-01_12-29-05, in the site's time: for the name of a file, the same in every language. */
+export function fileStamp(at: number): string {
+  const options: Intl.DateTimeFormatOptions = {
+    year: 'numeric', month: '2-digit', day: '2-digit', hour: '2-digit', minute: '2-digit', second: '2-digit',
+  };
+  const part = Object.fromEntries(format(options).formatToParts(at).map(({ type, value }) => [type, value]));
+  return `${part.year}-${part.month}-${part.day}_${part.hour}-${part.minute}-${part.second}`;
+}
+
 export function duration(ms: number): string {
   const s = Math.max(0, Math.floor(ms / 1000));
   if (s < 60) return t('time.s', { n: s });

@@ -2,9 +2,11 @@
 import { fromBase64, type Frame } from './frame';
 import { Gate } from './gate';
 import { Line } from './line';
-import { BLANK, Meter, STALE_MS, type Stats } from './meter';
+import { BLANK, Meter, REPORT_MS, STALLED_MS, type Stats } from './meter';
 import type { FromWorker, ToWorker } from './messages';
 
+/** A stream the decoder gave up on is tried again after this. */
+const AGAIN_MS = 15_000;
 const scope = self as unknown as DedicatedWorkerGlobalScope;
 const say = (message: FromWorker, transfer: Transferable[] = []) => scope.postMessage(message, transfer);
 
@@ -18,7 +20,11 @@ let state = 'connecting';
 let width = 0;
 let height = 0;
 let failures = 0;
-const gate = new Gate();
+let address = '';
+let reason = '';
+let shownUs = 0;
+let retry: ReturnType<typeof setTimeout> | undefined;
+let gate = new Gate();
 const meter = new Meter(Date.now());
 const captured = new Map<number, number>(); // decoder timestamp → capture time, both µs
 
@@ -36,23 +42,40 @@ function show(frame: VideoFrame): void {
   const first = state !== 'live';
   state = 'live';
   failures = 0;
+  reason = '';
+  shownUs = captureUs;
   meter.paint(Date.now(), captureUs, offset);
   if (first) report();
 }
 
 function build(): void {
-  if (decoder && decoder.state !== 'closed') decoder.close();
-  decoder = new VideoDecoder({
+  drop();
+  const own = new VideoDecoder({
     output: show,
-    error: () => {
+    error: (cause) => {
+      if (decoder !== own) return; // of the stream before this one
       // A broken access unit: begin again at the next key frame; three in a row is a stream we cannot read.
       gate.reset();
-      if (++failures > 3) state = 'undecodable';
-      else if (config) build();
+      if (++failures <= 3) {
+        if (config) build();
+        return;
+      }
+      state = 'undecodable';
+      reason = cause.message;
+      clearTimeout(retry);
+      retry = setTimeout(() => line?.restart(), AGAIN_MS);
+      report();
     },
   });
+  decoder = own;
   if (config) decoder.configure(config);
   gate.reset();
+}
+
+function drop(): void {
+  const own = decoder;
+  decoder = null;
+  if (own && own.state !== 'closed') own.close();
 }
 
 async function configure(next: { codec: string; description: string; width: number; height: number }): Promise<void> {
@@ -69,21 +92,26 @@ async function configure(next: { codec: string; description: string; width: numb
   config = wanted;
   captured.clear();
   failures = 0;
+  clearTimeout(retry);
   if (state !== 'live') state = 'waiting';
   try {
     build();
   } catch {
-    state = 'unsupported';
-    return;
+    return unsupported();
   }
   const support = await VideoDecoder.isConfigSupported(wanted).catch(() => ({ supported: false }));
-  if (!support.supported && config === wanted) state = 'unsupported';
+  if (!support.supported && config === wanted) unsupported();
+}
+
+function unsupported(): void {
+  state = 'unsupported';
+  report();
 }
 
 function decode(frame: Frame): void {
   meter.received(frame.data.byteLength);
   if (!decoder || decoder.state !== 'configured') return;
-  const verdict = gate.judge(frame, decoder.decodeQueueSize);
+  const verdict = gate.judge(frame, decoder.decodeQueueSize, Date.now());
   if (verdict === 'drop') return;
   if (verdict === 'restart' && config) {
     decoder.reset();
@@ -98,12 +126,13 @@ function decode(frame: Frame): void {
 
 function report(): void {
   const rates = meter.read(Date.now());
-  const stats: Stats = { ...BLANK, ...rates, state, skipped: gate.skipped, skipping: gate.skipping, width, height, codec: config?.codec ?? '' };
-  if (state === 'live' && rates.sinceMs > STALE_MS * 4) stats.state = 'stalled';
-  say({ t: 'stats', stats });
+  const stats: Stats = { ...BLANK, ...rates, state, reason, skipped: gate.skipped, degraded: gate.degraded, width, height, codec: config?.codec ?? '' };
+  if (state === 'live' && rates.sinceMs > STALLED_MS) stats.state = 'stalled';
+  say({ t: 'stats', url: address, stats });
 }
 
 function connect(url: string): void {
+  address = url;
   line = new Line(url, {
     config: (next) => void configure(next),
     frame: decode,
@@ -128,11 +157,17 @@ scope.onmessage = (ev: MessageEvent<ToWorker>) => {
       offset = message.offset;
       paint = canvas.getContext('2d', { alpha: false, desynchronized: true });
       connect(message.url);
-      setInterval(report, 1_000);
+      setInterval(report, REPORT_MS);
       break;
     case 'url':
       // The picture stays until the other stream's first.
       line?.close();
+      clearTimeout(retry);
+      drop();
+      config = null;
+      failures = 0;
+      reason = '';
+      gate = new Gate();
       if (state !== 'live') state = 'connecting';
       connect(message.url);
       break;
@@ -141,13 +176,13 @@ scope.onmessage = (ev: MessageEvent<ToWorker>) => {
       break;
     case 'snapshot':
       void canvas?.convertToBlob({ type: 'image/png' }).then(
-        (blob) => say({ t: 'snapshot', blob }),
-        () => say({ t: 'snapshot', blob: null }),
+        (blob) => say({ t: 'snapshot', blob, at: shownUs / 1000 }),
+        () => say({ t: 'snapshot', blob: null, at: 0 }),
       );
       break;
     case 'close':
       line?.close();
-      if (decoder && decoder.state !== 'closed') decoder.close();
+      drop();
       scope.close();
       break;
   }

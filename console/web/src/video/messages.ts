@@ -8,4 +8,5 @@ export type ToWorker =
   | { t: 'snapshot' }
   | { t: 'close' };
 
-export type FromWorker = { t: 'stats'; stats: Stats } | { t: 'snapshot'; blob: Blob | null };
+/** `at`: when the picture was taken, milliseconds on the server's clock; 0 where the camera did not say. */
+export type FromWorker = { t: 'stats'; url: string; stats: Stats } | { t: 'snapshot'; blob: Blob | null; at: number };

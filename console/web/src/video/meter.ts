@@ -1,23 +1,35 @@
 // What is said on a tile: frames and kilobits per second, latency, how long since the last picture.
+import type { Degraded } from './gate';
+
 export interface Stats {
   state: string; // connecting | waiting | live | stalled | refused | unauthorised | undecodable | unsupported | closed
+  /** The decoder's own words, where it gave up. */
+  reason: string;
   fps: number;
   kbps: number;
   latencyMs: number; // capture to paint; -1 while unknown
   sinceMs: number; // since the last painted picture; -1 before the first
+  stale: boolean;
   skipped: number;
-  skipping: boolean;
+  degraded: Degraded | 'chase';
   width: number;
   height: number;
   codec: string; // RFC 6381
 }
 
 export const BLANK: Stats = {
-  state: 'connecting', fps: 0, kbps: 0, latencyMs: -1, sinceMs: -1, skipped: 0, skipping: false, width: 0, height: 0, codec: '',
+  state: 'connecting', reason: '', fps: 0, kbps: 0, latencyMs: -1, sinceMs: -1, stale: false, skipped: 0, degraded: 'none', width: 0, height: 0, codec: '',
 };
 
-/** A picture older than this is said to be stale: twenty times a 10 fps interval. */
-export const STALE_MS = 2_000;
+/** No picture for this long: it is said to be stale. Of a stream that sends fewer than two and a half a second, more. */
+export const STALE_MS = 1_000;
+const INTERVALS = 2.5;
+/** No picture for this long: the stream has stalled, whatever its line says. */
+export const STALLED_MS = 8_000;
+/** A picture that comes later than this is told apart: it is not what happens now. */
+export const LATE_MS = 500;
+/** How often a tile is told. */
+export const REPORT_MS = 500;
 
 export class Meter {
   private bytes = 0;
@@ -25,6 +37,7 @@ export class Meter {
   private since: number;
   private latency = -1;
   private painted = -1;
+  private interval = 0;
   private fps = 0;
   private kbps = 0;
 
@@ -38,6 +51,9 @@ export class Meter {
 
   paint(now: number, captureUs: number, offsetMs: number): void {
     this.frames++;
+    // Of pauses only as much as a slow stream would make: a stall must not teach patience.
+    const passed = this.painted < 0 ? 0 : Math.min(now - this.painted, 4_000);
+    this.interval = this.interval * 0.8 + passed * 0.2;
     this.painted = now;
     if (captureUs <= 0) return;
     const ms = now + offsetMs - captureUs / 1000;
@@ -45,8 +61,8 @@ export class Meter {
     this.latency = this.latency < 0 || Math.abs(ms - this.latency) > 1000 ? ms : this.latency * 0.8 + ms * 0.2;
   }
 
-  /** Rates over the time since the last call. */
-  read(now: number): Pick<Stats, 'fps' | 'kbps' | 'latencyMs' | 'sinceMs'> {
+  /** Rates over the time since they were last counted, a second or so. */
+  read(now: number): Pick<Stats, 'fps' | 'kbps' | 'latencyMs' | 'sinceMs' | 'stale'> {
     const seconds = (now - this.since) / 1000;
     if (seconds >= 0.9) {
       this.fps = this.frames / seconds;
@@ -54,11 +70,13 @@ export class Meter {
       this.frames = this.bytes = 0;
       this.since = now;
     }
+    const sinceMs = this.painted < 0 ? -1 : now - this.painted;
     return {
       fps: this.fps,
       kbps: this.kbps,
       latencyMs: this.latency < 0 ? this.latency : Math.max(0, this.latency),
-      sinceMs: this.painted < 0 ? -1 : now - this.painted,
+      sinceMs,
+      stale: sinceMs > Math.max(STALE_MS, this.interval * INTERVALS),
     };
   }
 }

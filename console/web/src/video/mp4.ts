@@ -25,20 +25,21 @@ const full = (type: string, version: number, flags: number, ...parts: Uint8Array
 
 const MATRIX = concat([u32(0x10000), zeros(12), u32(0x10000), zeros(12), u32(0x40000000)]);
 
-/** The initialisation segment of one H.264 track. */
-export function initSegment(avcC: Uint8Array, width: number, height: number, timescale: number): Uint8Array<ArrayBuffer> {
-  const ftyp = box('ftyp', enc.encode('isom'), u32(1), enc.encode('isomavc1'));
+/** The initialisation segment of one track, H.264 or H.265 by its `codec` (RFC 6381); `record`: the body of avcC or hvcC. */
+export function initSegment(codec: string, record: Uint8Array, width: number, height: number, timescale: number): Uint8Array<ArrayBuffer> {
+  const [entry, holder] = codec.startsWith('hev1') ? ['hev1', 'hvcC'] as const : codec.startsWith('hvc1') ? ['hvc1', 'hvcC'] as const : ['avc1', 'avcC'] as const;
+  const ftyp = box('ftyp', enc.encode('isom'), u32(1), enc.encode(`isom${entry}`));
   const mvhd = full('mvhd', 0, 0, zeros(8), u32(timescale), u32(0), u32(0x10000), u16(0x100), zeros(10), MATRIX, zeros(24), u32(2));
   const tkhd = full('tkhd', 0, 3, zeros(8), u32(1), zeros(4), u32(0), zeros(16), MATRIX, u32(width << 16), u32(height << 16));
   const mdhd = full('mdhd', 0, 0, zeros(8), u32(timescale), u32(0), u16(0x55c4), u16(0));
   const hdlr = full('hdlr', 0, 0, zeros(4), enc.encode('vide'), zeros(12), enc.encode('v\0'));
   const dinf = box('dinf', full('dref', 0, 0, u32(1), full('url ', 0, 1)));
-  const avc1 = box(
-    'avc1', zeros(6), u16(1), zeros(16), u16(width), u16(height), u32(0x480000), u32(0x480000), zeros(4), u16(1),
-    zeros(32), u16(0x18), u16(0xffff), box('avcC', avcC),
+  const sample = box(
+    entry, zeros(6), u16(1), zeros(16), u16(width), u16(height), u32(0x480000), u32(0x480000), zeros(4), u16(1),
+    zeros(32), u16(0x18), u16(0xffff), box(holder, record),
   );
   const stbl = box(
-    'stbl', full('stsd', 0, 0, u32(1), avc1), full('stts', 0, 0, u32(0)), full('stsc', 0, 0, u32(0)),
+    'stbl', full('stsd', 0, 0, u32(1), sample), full('stts', 0, 0, u32(0)), full('stsc', 0, 0, u32(0)),
     full('stsz', 0, 0, u32(0), u32(0)), full('stco', 0, 0, u32(0)),
   );
   const minf = box('minf', full('vmhd', 0, 1, zeros(8)), dinf, stbl);

@@ -1,14 +1,18 @@
 // The fallback player: a <video> fed over Media Source Extensions, kept at the live edge.
 import { fromBase64, type Frame } from './frame';
+import { BACKLOG, Gate } from './gate';
 import { Line } from './line';
-import { BLANK, Meter, STALE_MS, type Stats } from './meter';
+import { BLANK, Meter, REPORT_MS, STALLED_MS, type Stats } from './meter';
 import { initSegment, mediaSegment } from './mp4';
 
 /** Further behind than this the player runs a little faster; further than {@link JUMP_S} it jumps. */
 const CHASE_S = 0.5;
 const JUMP_S = 2;
 const KEEP_S = 20;
-const QUEUE = 120; // fragments waiting for the source buffer: eight seconds at 15 fps, then skip to the next key frame
+/** Fragments waiting for the source buffer, eight seconds at 15 fps: then the rest up to the next key frame is dropped. */
+const QUEUE = 120;
+/** A stream the player gave up on is tried again after this. */
+const AGAIN_MS = 15_000;
 
 export class MsePlayer {
   private readonly line: Line;
@@ -23,13 +27,16 @@ export class MsePlayer {
   private seq = 0;
   private base = -1;
   private lastPts = 0;
-  private waitKey = true;
-  private skipped = 0;
+  private readonly gate = new Gate();
+  private reason = '';
+  private again: ReturnType<typeof setTimeout> | undefined;
   private width = 0;
   private height = 0;
   private codec = '';
   private captures: [seconds: number, captureUs: number][] = [];
   offset = 0;
+  /** When the picture on show was taken, µs on the server's clock; 0 while unknown. */
+  shownUs = 0;
 
   constructor(private readonly video: HTMLVideoElement, url: string, private readonly report: (stats: Stats) => void) {
     this.line = new Line(url, {
@@ -38,10 +45,11 @@ export class MsePlayer {
       error: (code) => (this.state = code),
       closed: () => {
         this.state = 'closed';
-        this.waitKey = true;
+        this.gate.reset();
       },
     });
-    this.timer = setInterval(() => this.tick(), 1_000);
+    this.timer = setInterval(() => this.tick(), REPORT_MS);
+    this.video.addEventListener('error', this.failed);
     this.follow();
   }
 
@@ -57,10 +65,12 @@ export class MsePlayer {
     let capture = 0;
     while (this.captures.length && this.captures[0]![0] <= mediaTime + 0.001) capture = this.captures.shift()![1];
     this.meter.paint(Date.now(), capture, this.offset);
+    this.shownUs = capture;
     this.state = 'live';
+    this.reason = '';
   }
 
-  private configure(codec: string, avcC: Uint8Array, width: number, height: number, timescale: number): void {
+  private configure(codec: string, record: Uint8Array, width: number, height: number, timescale: number): void {
     this.codec = codec;
     const mime = `video/mp4; codecs="${codec}"`;
     this.width = width;
@@ -71,9 +81,9 @@ export class MsePlayer {
       return;
     }
     this.release();
-    this.queue = [initSegment(avcC, width, height, this.timescale)];
+    this.queue = [initSegment(codec, record, width, height, this.timescale)];
     this.base = -1;
-    this.waitKey = true;
+    this.gate.reset();
     this.captures = [];
     if (this.state !== 'live') this.state = 'waiting';
     const media = new MediaSource();
@@ -92,14 +102,9 @@ export class MsePlayer {
   private take(frame: Frame): void {
     this.meter.received(frame.data.byteLength);
     if (!this.media) return;
-    if (frame.skipped && !frame.key) this.waitKey = true;
-    if (this.queue.length > QUEUE && !frame.key) this.waitKey = true;
-    if (this.waitKey && !frame.key) {
-      this.skipped++;
-      return;
-    }
-    if (this.queue.length > QUEUE) this.queue.length = 0;
-    this.waitKey = false;
+    const verdict = this.gate.judge(frame, this.waiting(), Date.now());
+    if (verdict === 'drop') return;
+    if (verdict === 'restart') this.queue.length = this.buffer ? 0 : Math.min(1, this.queue.length); // the first is the track's own
     if (this.base < 0) this.base = frame.pts;
     const at = Math.max(0, frame.pts - this.base);
     const gap = frame.pts - this.lastPts;
@@ -110,6 +115,22 @@ export class MsePlayer {
     this.queue.push(mediaSegment(++this.seq, at, Math.round(duration), frame.key, frame.data));
     this.pump();
   }
+
+  /** As a decoder's queue would say it: too much when fragments pile up, or when what is buffered is not shown. */
+  private waiting(): number {
+    const { buffered, currentTime } = this.video;
+    const behind = buffered.length ? buffered.end(buffered.length - 1) - currentTime : 0;
+    return this.queue.length > QUEUE || behind > JUMP_S + CHASE_S ? BACKLOG + 1 : 0;
+  }
+
+  /** The element gave up: say why, and start over in a while. */
+  private readonly failed = (): void => {
+    if (!this.media || !this.video.error) return;
+    this.state = 'undecodable';
+    this.reason = this.video.error.message;
+    clearTimeout(this.again);
+    this.again = setTimeout(() => this.line.restart(), AGAIN_MS);
+  };
 
   private pump(): void {
     const buffer = this.buffer;
@@ -136,9 +157,10 @@ export class MsePlayer {
       if (buffer && !buffer.updating && this.queue.length === 0 && end - start > KEEP_S) buffer.remove(start, end - KEEP_S / 2);
     }
     const rates = this.meter.read(Date.now());
-    const state = this.state === 'live' && rates.sinceMs > STALE_MS * 4 ? 'stalled' : this.state;
+    const state = this.state === 'live' && rates.sinceMs > STALLED_MS ? 'stalled' : this.state;
+    const degraded = this.gate.degraded === 'none' && video.playbackRate > 1 ? 'chase' : this.gate.degraded;
     this.report({
-      ...BLANK, ...rates, state, skipped: this.skipped, skipping: video.playbackRate > 1, width: this.width, height: this.height, codec: this.codec,
+      ...BLANK, ...rates, state, reason: this.reason, skipped: this.gate.skipped, degraded, width: this.width, height: this.height, codec: this.codec,
     });
   }
 
@@ -152,6 +174,8 @@ export class MsePlayer {
   close(): void {
     this.line.close();
     clearInterval(this.timer);
+    clearTimeout(this.again);
+    this.video.removeEventListener('error', this.failed);
     this.release();
     this.video.removeAttribute('src');
     this.video.load();
