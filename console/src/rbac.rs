@@ -44,6 +44,12 @@ pub enum Permission {
     /// Move work orders.
     #[serde(rename = "work_order.write")]
     WorkOrderWrite,
+    /// Walk a video patrol and attest its stops.
+    #[serde(rename = "patrol.walk")]
+    PatrolWalk,
+    /// Plan the routes of video patrols.
+    #[serde(rename = "patrol.plan")]
+    PatrolPlan,
     /// See the rules that operators wrote.
     #[serde(rename = "rule.read")]
     RuleRead,
@@ -72,7 +78,7 @@ pub enum Permission {
 
 impl Permission {
     /// Every permission a role can hold.
-    pub const ALL: [Permission; 19] = [
+    pub const ALL: [Permission; 21] = [
         Permission::DeviceRead,
         Permission::DeviceCommand,
         Permission::VideoRead,
@@ -84,6 +90,8 @@ impl Permission {
         Permission::PeopleWrite,
         Permission::WorkOrderRead,
         Permission::WorkOrderWrite,
+        Permission::PatrolWalk,
+        Permission::PatrolPlan,
         Permission::RuleRead,
         Permission::RuleWrite,
         Permission::HealthRead,
@@ -110,6 +118,8 @@ impl Permission {
             Permission::PeopleWrite => "people.write",
             Permission::WorkOrderRead => "work_order.read",
             Permission::WorkOrderWrite => "work_order.write",
+            Permission::PatrolWalk => "patrol.walk",
+            Permission::PatrolPlan => "patrol.plan",
             Permission::RuleRead => "rule.read",
             Permission::RuleWrite => "rule.write",
             Permission::HealthRead => "health.read",
@@ -172,6 +182,8 @@ impl Role {
             P::PeopleRead => matches!(self, Role::Admin | Role::Operator | Role::Manager),
             P::PeopleWrite => matches!(self, Role::Admin | Role::Manager),
             P::WorkOrderWrite => matches!(self, Role::Admin | Role::Operator | Role::Engineer | Role::Manager),
+            P::PatrolWalk => matches!(self, Role::Admin | Role::Operator | Role::Guard),
+            P::PatrolPlan => matches!(self, Role::Admin | Role::Operator),
             P::RuleRead => matches!(self, Role::Admin | Role::Operator | Role::Engineer | Role::Manager),
             P::RuleWrite => matches!(self, Role::Admin | Role::Engineer),
             P::HealthRead => matches!(self, Role::Admin | Role::Operator | Role::Engineer),

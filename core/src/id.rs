@@ -86,6 +86,10 @@ ids! {
     UserId,
     /// A rule that operators wrote.
     RuleId,
+    /// A planned route of a video patrol.
+    PatrolRouteId,
+    /// One round of a video patrol.
+    PatrolRoundId,
 }
 
 /// The stable name of a device in configuration and on topics: lower-case words of `a-z 0-9 -`, joined by dots.

@@ -15,6 +15,7 @@ pub mod id;
 pub mod machine;
 pub mod outbox;
 pub mod passage;
+pub mod patrol;
 pub mod people;
 pub mod place;
 pub mod recognition;

@@ -20,6 +20,7 @@ mod kill;
 mod metrics;
 mod openapi;
 mod outbox;
+mod patrol;
 mod preference;
 mod presence;
 mod replay;

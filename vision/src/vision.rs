@@ -392,8 +392,13 @@ impl Vision {
 
     /// The latest picture of a camera.
     pub async fn snapshot_jpeg(&self, id: DeviceId) -> Result<Bytes, SnapshotError> {
+        self.snapshot_of(id, Which::Sub).await
+    }
+
+    /// The latest picture of one stream of a camera; one without a sub-stream gives its only one.
+    pub async fn snapshot_of(&self, id: DeviceId, which: Which) -> Result<Bytes, SnapshotError> {
         let camera = self.camera(id).ok_or(SnapshotError::UnknownCamera)?;
-        let feed = camera.feed(Which::Sub).clone();
+        let feed = camera.feed(which).clone();
         let newest = feed.analysis.as_ref().and_then(Analysis::newest);
         let made = tokio::task::spawn_blocking(move || snapshot::jpeg(&feed.hub, newest));
         made.await.map_err(|_| SnapshotError::NoPicture)?

@@ -1,1 +1,1 @@
-import{It as e,X as t,Xt as n,bt as r,ft as i,jt as a,ut as o,vt as s}from"./index.js";var c=r(`<div><!></div>`);function l(r,l){let u=t(l,`scroll`,3,!1);var d=c();let f;var p=e(d);i(p,()=>l.children),n(d),a(()=>f=o(d,1,`page svelte-1f8rqm3`,null,f,{scroll:u()})),s(r,d)}export{l as t};
+import{Ft as e,Gt as t,Lt as n,Ut as r,nn as i,sn as a,xn as o,xt as s}from"./index.js";var c=t(`<div><!></div>`);function l(t,l){let u=s(l,`scroll`,3,!1);var d=c();let f;var p=a(d);n(p,()=>l.children),o(d),i(()=>f=e(d,1,`page svelte-1f8rqm3`,null,f,{scroll:u()})),r(t,d)}export{l as t};

@@ -14,6 +14,7 @@ pub mod event;
 pub mod health;
 pub mod metrics;
 pub mod passage;
+pub mod patrol;
 pub mod people;
 pub mod place;
 pub mod preference;

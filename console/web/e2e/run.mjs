@@ -497,6 +497,31 @@ const stories = {
     await page.waitForSelector(`[data-id="${record.id}"]`, { timeout: 10_000 });
   },
 
+  async 'patrol: a route is planned, walked by keyboard, an abnormal stop opens its order'({ page, server }) {
+    if (server.mock) return;
+    const name = `Round ${Date.now() % 100_000}`;
+    await open(page, '#/patrol');
+    await page.locator('header button.primary').click();
+    await page.locator('dialog [data-first]').fill(name);
+    const add = page.locator('dialog .row select');
+    const cameras = await add.locator('option').evaluateAll((all) => all.map((o) => o.value).filter(Boolean));
+    for (const camera of cameras.slice(0, 2)) await add.selectOption(camera);
+    await page.locator('dialog footer .primary').click();
+    await page.locator(`[data-route="${name}"] button.primary`).click();
+    const picture = page.locator('[data-stop-picture]');
+    await until('the first picture', () => picture.evaluate((img) => img.naturalWidth > 600), 30_000);
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('li:nth-child(2) [aria-current=step]');
+    await until('the second picture', () => picture.evaluate((img) => img.naturalWidth > 600), 30_000);
+    await page.keyboard.press('a');
+    await page.locator('#patrol-note').fill('a light is out');
+    await page.locator('section input[type=checkbox]').check();
+    await page.locator('section .row button').nth(1).click();
+    const round = await until('the round is over', async () => (await call(page, 'GET', '/api/patrol/rounds')).rounds.find((r) => r.name === name && r.ended_at));
+    assert.deepEqual(round.stops.map((s) => s.attest.verdict), ['in_order', 'abnormal']);
+    await page.waitForSelector(`a[href*="${round.stops[1].attest.work_order}"]`);
+  },
+
   async 'devices: the list, a door’s panel, an unlock that is carried out'({ page }) {
     await open(page, '#/devices');
     const { devices } = await call(page, 'GET', '/api/devices');

@@ -26,6 +26,7 @@ export const pages: Page[] = [
   { key: 'access', needs: 'access.read', title: 'nav.access', icon: 'access', letter: 'a', load: () => import('./apps/ops/access/AccessPage.svelte') },
   { key: 'people', needs: 'people.read', title: 'nav.people', icon: 'people', letter: 'r', load: () => import('./apps/ops/people/PeoplePage.svelte') },
   { key: 'orders', needs: 'work_order.read', title: 'nav.orders', icon: 'orders', letter: 'w', load: () => import('./apps/ops/orders/OrdersPage.svelte') },
+  { key: 'patrol', needs: 'patrol.walk', title: 'nav.patrol', icon: 'patrol', letter: 't', load: () => import('./apps/ops/patrol/PatrolPage.svelte') },
   { key: 'rules', needs: 'rule.read', title: 'nav.rules', icon: 'rules', letter: 'l', load: () => import('./apps/ops/rules/RulesPage.svelte') },
   { key: 'health', needs: 'health.read', title: 'nav.health', icon: 'health', letter: 'h', load: () => import('./apps/ops/health/HealthPage.svelte') },
   { key: 'integrations', needs: 'health.read', title: 'nav.integrations', icon: 'integrations', letter: 'i', load: () => import('./apps/ops/integrations/IntegrationsPage.svelte') },

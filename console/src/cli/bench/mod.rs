@@ -11,6 +11,7 @@ mod doors;
 mod load;
 mod process;
 mod recognition;
+mod recording;
 mod soak;
 mod start;
 mod store;
@@ -61,6 +62,8 @@ enum What {
     Doors(doors::Doors),
     /// Plates and faces, processor time per frame
     Recognition(recognition::Recognition),
+    /// kill -9 while cameras are recorded, and what plays afterwards
+    Recording(recording::Recording),
     /// Readings into the history
     Telemetry(telemetry::Telemetry),
     /// Live video from the camera to a browser's socket
@@ -101,6 +104,7 @@ impl Bench {
                 What::Crash(bench) => (bench.common.json, bench.measure().await),
                 What::Doors(bench) => (bench.common.json, bench.measure()),
                 What::Recognition(bench) => (bench.common.json, tokio::task::block_in_place(|| bench.measure())),
+                What::Recording(bench) => (bench.common.json, bench.measure().await),
                 What::Telemetry(bench) => (bench.common.json, bench.measure().await),
                 What::Video(bench) => (bench.common.json, bench.measure().await),
             }
@@ -121,9 +125,9 @@ impl Bench {
 
 /// The promise that these figures break, if they do.
 fn broken(figures: &Figures) -> Option<String> {
-    ["missing", "doubled"].iter().find_map(|name| {
+    ["missing", "doubled", "claimed"].iter().find_map(|name| {
         let count = figures.get(*name)?.as_u64().filter(|count| *count > 0)?;
-        Some(format!("{count} {name}: what was acknowledged is not in the store exactly once"))
+        Some(format!("{count} {name}: what was acknowledged or recorded is not there exactly once"))
     })
 }
 

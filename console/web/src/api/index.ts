@@ -3,7 +3,7 @@ import { momentOf, rfc3339 } from '../video/moment';
 import { bytes, http, lines, query } from './http';
 import type {
   AccessRecord, Alarm, AlarmDetail, AuditRow, BackupHealth, Command, ConsumerHealth, Counts, Credential, CredentialInput, Delivery, Device,
-  Diagnostic, DryRunLine, EventRow, Health, Level, Passage, Person, PersonInput, Place, PointChart, Preferences, Priority, Recording, Rule, RuleVersion, RuleWords, Session,
+  Diagnostic, DryRunLine, EventRow, Health, Level, Passage, PatrolRound, PatrolRoute, PatrolRouteInput, PatrolVerdict, Person, PersonInput, Place, PointChart, Preferences, Priority, Recording, Rule, RuleVersion, RuleWords, Session,
   Story, Target, User, WorkOrder, WorkOrderState,
 } from './types';
 
@@ -113,6 +113,22 @@ export const api = {
       http.post<WorkOrder>('/api/work-orders', input),
     move: (id: string, to: WorkOrderState, note?: string) =>
       http.post<WorkOrder>(`/api/work-orders/${part(id)}/state`, note ? { to, note } : { to }),
+  },
+  patrol: {
+    routes: () => http.get<{ routes: PatrolRoute[] }>('/api/patrol/routes').then((r) => r.routes),
+    createRoute: (input: PatrolRouteInput) => http.post<PatrolRoute>('/api/patrol/routes', input),
+    updateRoute: (id: string, input: PatrolRouteInput) => http.put<PatrolRoute>(`/api/patrol/routes/${part(id)}`, input),
+    removeRoute: (id: string) => http.del(`/api/patrol/routes/${part(id)}`),
+    undoRoute: (id: string) => http.post<PatrolRoute>(`/api/patrol/routes/${part(id)}/undo`),
+    rounds: (filter: Filter) => http.get<{ rounds: PatrolRound[] }>(query('/api/patrol/rounds', filter)).then((r) => r.rounds),
+    csv: (filter: Filter) => query('/api/patrol/rounds.csv', filter),
+    begin: (route: string) => http.post<PatrolRound>('/api/patrol/rounds', { route }),
+    round: (id: string) => http.get<PatrolRound>(`/api/patrol/rounds/${part(id)}`),
+    look: (id: string, stop: number) => http.post<PatrolRound>(`/api/patrol/rounds/${part(id)}/stops/${stop}/picture`),
+    attest: (id: string, stop: number, said: { verdict: PatrolVerdict; note: string; work_order: boolean }) =>
+      http.post<PatrolRound>(`/api/patrol/rounds/${part(id)}/stops/${stop}`, said),
+    end: (id: string, note: string) => http.post<PatrolRound>(`/api/patrol/rounds/${part(id)}/end`, { note }),
+    picture: (id: string) => `/api/patrol/pictures/${part(id)}.jpg`,
   },
   rules: {
     list: () => http.get<{ rules: Rule[] }>('/api/rules').then((r) => r.rules),

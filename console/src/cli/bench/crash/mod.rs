@@ -10,7 +10,7 @@
 
 mod clients;
 mod ledger;
-mod program;
+pub(super) mod program;
 mod store;
 
 use super::process::Process;
