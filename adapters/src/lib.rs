@@ -4,6 +4,7 @@
 //! ([`gatehouse_core::device::link::Downlink`]) into the device's words. How to add one is in this crate's README.
 
 pub mod mqtt;
+pub mod onvif;
 mod quiet;
 pub mod reconnect;
 pub mod sim;

@@ -7,6 +7,7 @@ use crate::backup::Keeper;
 use crate::demo::Demo;
 use crate::error::ApiError;
 use crate::feed::Feed;
+use crate::onvif::Onvif;
 use gatehouse_actors::staff::{self, AuditEntry};
 use gatehouse_actors::{Error, System, views::ClipRow};
 use gatehouse_adapters::mqtt::broker::Broker;
@@ -29,6 +30,8 @@ pub struct Parts {
     pub vision: Option<Vision>,
     /// For enrolling faces, where recognition is on.
     pub recognizer: Option<Arc<Recognizer>>,
+    /// Cameras by ONVIF.
+    pub onvif: Arc<Onvif>,
     /// The embedded broker, where it is used.
     pub broker: Option<Broker>,
     /// The demo compound, where it runs.
@@ -80,6 +83,11 @@ impl App {
     /// For enrolling faces, where recognition is on.
     pub fn recognizer(&self) -> Option<&Arc<Recognizer>> {
         self.parts.recognizer.as_ref()
+    }
+
+    /// Cameras by ONVIF.
+    pub fn onvif(&self) -> &Arc<Onvif> {
+        &self.parts.onvif
     }
 
     /// The embedded broker, where it is used.

@@ -5,6 +5,7 @@ use crate::app::{App, Parts};
 use crate::clips;
 use crate::config::{BrokerUser, Config};
 use crate::demo::Demo;
+use crate::onvif::{Known, Onvif};
 use crate::provision::{self, Cluster, ClusterOptions, InstanceLock, Progress, Provided, Provision};
 use crate::secrets::{self, Secrets};
 use crate::{auth, backup, metrics, routes, site, webhooks};
@@ -23,7 +24,7 @@ use gatehouse_core::site::{DeviceDef, Site};
 use gatehouse_vision::pipeline::pool::{Loader, Readers};
 use gatehouse_vision::recognizer::Recognizer;
 use gatehouse_vision::recorder::Retention;
-use gatehouse_vision::{RuntimePaths, Vision, VisionConfig};
+use gatehouse_vision::{CameraConfig, RuntimePaths, Vision, VisionConfig};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::net::TcpListener;
@@ -133,10 +134,13 @@ pub async fn start(options: Options, progress: &mut (dyn Progress + Send)) -> an
     let system = System::start(system_config).await.context("starting the actors")?;
 
     let (broker, mqtt_config) = open_broker(&config, &definition, &secrets).await?;
+    let onvif = Onvif::new(site::onvif_devices(&definition));
+    let (others, for_broker) = mpsc::channel(DOWNLINKS);
+    tokio::spawn(onvif.clone().sort(downlink_rx, others, system.intake()));
     tokio::spawn({
         let (intake, stop) = (system.intake(), stop.clone());
         async move {
-            if let Err(error) = mqtt::run(mqtt_config, intake, downlink_rx, stop).await {
+            if let Err(error) = mqtt::run(mqtt_config, intake, for_broker, stop).await {
                 tracing::error!(%error, "MQTT adapter ended: devices cannot be heard until the next start");
             }
         }
@@ -147,7 +151,11 @@ pub async fn start(options: Options, progress: &mut (dyn Progress + Send)) -> an
         (true, None) => bail!("the demo needs the embedded broker: remove broker.external from the configuration"),
         (false, _) => None,
     };
-    let (vision, recognizer) = open_vision(&config, &data, &provided, &definition, demo.as_ref(), &system)?;
+    let known = if demo.is_some() { Known::nowhere() } else { Known::of(&data) };
+    let cameras = site::cameras(&definition, demo.as_ref(), &known)?;
+    let (vision, recognizer) = open_vision(&config, &data, &provided, cameras, &system)?;
+    onvif.start(site::spoken(&definition, demo.as_ref())?, &system, &vision, known, &stop);
+    tokio::spawn(onvif.clone().watch(system.clone(), vision.clone()));
     tokio::spawn(waiting.serve(system.clone(), vision.clone()));
     tokio::spawn(record_while_there_is_room(system.room(), vision.clone()));
     tokio::spawn(look_when_a_car_waits(system.clone(), vision.clone(), definition.clone()));
@@ -167,6 +175,7 @@ pub async fn start(options: Options, progress: &mut (dyn Progress + Send)) -> an
         pool,
         vision: Some(vision.clone()),
         recognizer: recognizer.clone(),
+        onvif,
         broker,
         demo,
         listen: address,
@@ -280,8 +289,7 @@ fn open_vision(
     config: &Config,
     data: &Path,
     provided: &Provided,
-    site: &Site,
-    demo: Option<&Demo>,
+    cameras: Vec<CameraConfig>,
     system: &System,
 ) -> anyhow::Result<(Vision, Option<Arc<Recognizer>>)> {
     let mut vision = VisionConfig::new(data);
@@ -295,7 +303,7 @@ fn open_vision(
         vision.archive = Some(data.join("recordings"));
         vision.recordings.clone_from(&config.recording.dirs);
     }
-    vision.cameras = site::cameras(site, demo)?;
+    vision.cameras = cameras;
     let recognizer = if config.recognition.enabled {
         let paths = RuntimePaths { onnxruntime: provided.onnxruntime.clone(), models_dir: provided.models.clone() };
         let recognizer = Recognizer::open(&paths).context("opening the recognition models")?;

@@ -1,4 +1,4 @@
-//! The simulated compound: virtual cameras over RTSP, devices over MQTT, and the stories they play. All of it reaches the
+//! The simulated compound: virtual cameras over RTSP and ONVIF, devices over MQTT, and the stories they play. All of it reaches the
 //! program over sockets, as real devices would.
 
 use crate::api::demo::Story;
@@ -8,9 +8,10 @@ use crate::site;
 use anyhow::Context;
 use axum::http::StatusCode;
 use gatehouse_adapters::sim::compound::{Compound, PeerSpec};
+use gatehouse_adapters::sim::onvif::{OnvifCamera, OnvifConfig, Profile};
 use gatehouse_adapters::sim::rtsp::{RtspServer, Users};
 use gatehouse_adapters::sim::scene::{CameraConfig, SceneKind, Studio, StudioConfig};
-use gatehouse_adapters::sim::stage::Scenes;
+use gatehouse_adapters::sim::stage::{Scenes, head};
 use gatehouse_adapters::sim::story::{PlayError, RESIDENT_PHOTO, STORIES};
 use gatehouse_core::device::link::DeviceKind;
 use gatehouse_core::id::DeviceKey;
@@ -37,6 +38,8 @@ pub struct Demo {
     compound: Mutex<Option<Compound>>,
     rtsp: RtspServer,
     rtsp_password: String,
+    // Device services of the virtual cameras that have one.
+    onvif: BTreeMap<DeviceKey, String>,
     token: String,
     auto: bool,
     faces: PathBuf,
@@ -80,18 +83,31 @@ impl Demo {
         let faces = demo_dir.join("faces");
         let cameras: Vec<_> = site.devices.iter().filter(|device| device.kind == DeviceKind::Camera).collect();
         // Every second camera of a kind looks at another place.
+        let speaks = |device: &DeviceDef| device.stream.as_ref().is_some_and(|stream| stream.onvif.is_some());
+        let heads: BTreeMap<_, _> =
+            cameras.iter().filter(|device| speaks(device)).map(|d| (&d.key, Arc::new(head()))).collect();
         let configs = cameras.iter().enumerate().map(|(n, device)| {
             let earlier = cameras[..n].iter().filter(|before| scene_of(before) == scene_of(device)).count();
-            CameraConfig::new(&device.name, scene_of(device)).variant(earlier as u32)
+            let config = CameraConfig::new(&device.name, scene_of(device)).variant(earlier as u32);
+            match heads.get(&device.key) {
+                Some(head) => config.on(head.clone()),
+                None => config,
+            }
         });
+        let configs: Vec<_> = configs.collect();
         let zone = jiff::tz::TimeZone::get(&site.zone).unwrap_or(jiff::tz::TimeZone::UTC);
         let config = StudioConfig { faces: Some(faces.clone()), zone: zone.clone(), ..StudioConfig::default() };
-        let studio = Studio::start(config, configs.collect())?;
-        let mut scenes = BTreeMap::new();
-        for (camera, scene) in cameras.iter().zip(studio.scenes()) {
+        let studio = Studio::start(config, configs.clone())?;
+        let mut stage = Scenes::default();
+        for ((camera, scene), config) in cameras.iter().zip(studio.scenes()).zip(configs) {
             rtsp.mount(camera.key.as_str(), scene.source());
-            scenes.insert(camera.key.clone(), scene.clone());
+            stage.scenes.insert(camera.key.clone(), scene.clone());
+            if config.head.is_some() {
+                let served = serve_onvif(&camera.key, config, &rtsp, &rtsp_password).await?;
+                stage.onvif.insert(camera.key.clone(), served);
+            }
         }
+        let onvif = stage.onvif.iter().map(|(key, served)| (key.clone(), served.device_service())).collect();
         let resident =
             site.people.iter().find(|person| person.key.as_str() == RESIDENT).map(|person| person.name.clone());
         let mut peers = Vec::new();
@@ -100,13 +116,14 @@ impl Demo {
             let (key, class, cameras) = (device.key.clone(), device.class.clone(), device.cameras.clone());
             peers.push(PeerSpec { key, kind: device.kind, class, password, cameras });
         }
-        let compound = Compound::start(broker, peers, zone, Arc::new(Scenes(scenes)));
+        let compound = Compound::start(broker, peers, zone, Arc::new(stage));
         compound.set_auto(auto);
         let token = secrets.password("control-token")?;
         Ok(Self {
             compound: Mutex::new(Some(compound)),
             rtsp,
             rtsp_password,
+            onvif,
             token,
             auto,
             faces,
@@ -133,6 +150,11 @@ impl Demo {
         let photo = std::fs::read_dir(&self.faces).ok()?.filter_map(Result::ok).map(|entry| entry.path());
         let photo = photo.into_iter().find(|path| path.file_stem().is_some_and(|stem| stem == RESIDENT_PHOTO))?;
         Some((self.resident.clone()?, photo))
+    }
+
+    /// The device service of a virtual camera that speaks ONVIF, with the account of its stream.
+    pub fn onvif_of(&self, key: &DeviceKey) -> Option<String> {
+        self.onvif.get(key).cloned()
     }
 
     /// The stories there are.
@@ -179,6 +201,28 @@ impl Demo {
 /// The stories as `gatehouse play` lists them.
 pub fn listing() -> String {
     STORIES.iter().map(|story| format!("{:<16} {} ({} s)\n", story.key, story.about, story.seconds)).collect()
+}
+
+/// The ONVIF side of a virtual camera.
+async fn serve_onvif(
+    key: &DeviceKey,
+    config: CameraConfig,
+    rtsp: &RtspServer,
+    password: &str,
+) -> anyhow::Result<OnvifCamera> {
+    let CameraConfig { name, width, height, fps, head, .. } = config;
+    let profile = Profile {
+        name: "main".to_owned(),
+        uri: rtsp.url(key.as_str()),
+        codec: "H264".to_owned(),
+        width: width as u32,
+        height: height as u32,
+        fps,
+    };
+    let served = OnvifConfig { head, ..OnvifConfig::new(name, vec![profile]) };
+    let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let served = OnvifCamera::bind(listen, Users::one(RTSP_USER, password), served).await;
+    served.with_context(|| format!("the ONVIF service of the virtual camera {key}"))
 }
 
 /// What a virtual camera looks at: by what is looked for there, else by its name.

@@ -17,6 +17,7 @@ pub mod feed;
 pub mod gallery;
 pub mod media;
 pub mod metrics;
+pub mod onvif;
 pub mod openapi;
 pub mod provision;
 pub mod rbac;

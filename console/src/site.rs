@@ -1,13 +1,17 @@
 //! The site's definition: read, checked, and turned into what the adapters need.
 
 use crate::demo::Demo;
+use crate::onvif::{Known, Spoken};
 use crate::secrets::{self, Secrets};
 use anyhow::{Context, bail};
+use gatehouse_adapters::onvif::{Account, LinkConfig};
 use gatehouse_core::device::link::DeviceKind;
-use gatehouse_core::site::{DeviceDef, LookFor, Site};
+use gatehouse_core::id::{DeviceId, DeviceKey};
+use gatehouse_core::site::{DeviceDef, LookFor, Site, StreamDef};
 use gatehouse_vision::CameraConfig;
 use gatehouse_vision::pipeline::Role;
 use gatehouse_vision::rtsp::Transport;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// The simulated compound, with at least so many cameras: beyond its own, more of those that nothing depends on.
@@ -79,48 +83,104 @@ pub fn account(device: &DeviceDef, secrets: &Secrets) -> anyhow::Result<(String,
     Ok((name, password))
 }
 
-/// The streams to pull: a camera of the demo comes from the program's own RTSP server.
-pub fn cameras(site: &Site, demo: Option<&Demo>) -> anyhow::Result<Vec<CameraConfig>> {
+/// The streams to pull that are known: a camera of the demo comes from the program's own RTSP server, one by ONVIF from where
+/// it said last.
+pub fn cameras(site: &Site, demo: Option<&Demo>, known: &Known) -> anyhow::Result<Vec<CameraConfig>> {
     let mut cameras = Vec::new();
-    for device in site.devices.iter().filter(|device| device.kind == DeviceKind::Camera) {
-        let Some(stream) = &device.stream else { continue };
-        let served = demo.and_then(|demo| demo.stream_of(&device.key));
-        let (url, user, password) = match served {
-            Some(served) => served,
-            None => {
-                let password = match &stream.password_file {
-                    Some(file) => secrets::password_file(Path::new(file))?,
-                    None => stream.password.clone(),
-                };
-                (stream.url.clone(), stream.user.clone(), password)
+    for (device, stream) in streams(site) {
+        let config = config(device, stream, demo)?;
+        match &stream.onvif {
+            Some(onvif) if stream.url.is_empty() => {
+                let streams = known.streams(&device.key, onvif);
+                cameras.extend(streams.map(|at| CameraConfig { url: at.main, sub: at.sub, ..config }));
             }
-        };
-        let url = url.parse().with_context(|| {
-            format!("device {}: stream.url {url:?} is not an address like rtsp://host:554/path", device.key)
-        })?;
-        let sub = match &stream.sub {
-            Some(sub) => Some(sub.parse().with_context(|| {
-                format!("device {}: stream.sub {sub:?} is not an address like rtsp://host:554/path", device.key)
-            })?),
-            None => None,
-        };
-        let roles = stream.look_for.iter().map(|look_for| match look_for {
-            LookFor::Plates => Role::Plates,
-            LookFor::Faces => Role::Faces,
-            LookFor::Motion => Role::Motion,
-        });
-        cameras.push(CameraConfig {
-            user,
-            password,
-            sub,
-            keep_days: stream.keep_days,
-            transport: if stream.udp { Transport::Udp } else { Transport::Tcp },
-            record: stream.record,
-            roles: roles.collect(),
-            ..CameraConfig::new(device.key.clone(), url)
-        });
+            Some(_) | None => cameras.push(config),
+        }
     }
     Ok(cameras)
+}
+
+/// The cameras to speak ONVIF with.
+pub fn spoken(site: &Site, demo: Option<&Demo>) -> anyhow::Result<Vec<Spoken>> {
+    let mut spoken = Vec::new();
+    for (device, stream) in streams(site) {
+        let Some(onvif) = &stream.onvif else { continue };
+        let camera = config(device, stream, demo)?;
+        let served = demo.and_then(|demo| demo.onvif_of(&device.key));
+        let base = served.unwrap_or_else(|| onvif.clone());
+        let base = base.parse().with_context(|| {
+            let wanted = "is not an address like http://host/onvif/device_service";
+            format!("device {}: stream.onvif {base:?} {wanted}", device.key)
+        })?;
+        let link = LinkConfig {
+            key: device.key.clone(),
+            base,
+            account: Account { user: camera.user.clone(), password: camera.password.clone() },
+            // What is looked for in the pictures here is not taken from the camera as well.
+            motion: !stream.look_for.contains(&LookFor::Motion),
+            streams: stream.url.is_empty(),
+        };
+        spoken.push(Spoken { link, camera });
+    }
+    Ok(spoken)
+}
+
+/// A camera's device service as the site names it, empty for none.
+pub fn onvif_of(site: &Site, key: &DeviceKey) -> String {
+    let stream = streams(site).find(|(device, _)| device.key == *key).map(|(_, stream)| stream);
+    stream.and_then(|stream| stream.onvif.clone()).unwrap_or_default()
+}
+
+/// The ids of the cameras by ONVIF.
+pub fn onvif_devices(site: &Site) -> BTreeSet<DeviceId> {
+    streams(site).filter(|(_, stream)| stream.onvif.is_some()).map(|(device, _)| device.key.id()).collect()
+}
+
+fn streams(site: &Site) -> impl Iterator<Item = (&DeviceDef, &StreamDef)> {
+    let cameras = site.devices.iter().filter(|device| device.kind == DeviceKind::Camera);
+    cameras.filter_map(|device| Some((device, device.stream.as_ref()?)))
+}
+
+/// How a camera's streams are pulled. Of one whose ONVIF service says where they are, that service's address stands for them.
+fn config(device: &DeviceDef, stream: &StreamDef, demo: Option<&Demo>) -> anyhow::Result<CameraConfig> {
+    let (url, user, password) = match demo.and_then(|demo| demo.stream_of(&device.key)) {
+        Some(served) => served,
+        None => {
+            let password = match &stream.password_file {
+                Some(file) => secrets::password_file(Path::new(file))?,
+                None => stream.password.clone(),
+            };
+            (stream.url.clone(), stream.user.clone(), password)
+        }
+    };
+    let url = match &stream.onvif {
+        Some(onvif) if stream.url.is_empty() => onvif.clone(),
+        Some(_) | None => url,
+    };
+    let url = url.parse().with_context(|| {
+        format!("device {}: stream.url {url:?} is not an address like rtsp://host:554/path", device.key)
+    })?;
+    let sub = match &stream.sub {
+        Some(sub) => Some(sub.parse().with_context(|| {
+            format!("device {}: stream.sub {sub:?} is not an address like rtsp://host:554/path", device.key)
+        })?),
+        None => None,
+    };
+    let roles = stream.look_for.iter().map(|look_for| match look_for {
+        LookFor::Plates => Role::Plates,
+        LookFor::Faces => Role::Faces,
+        LookFor::Motion => Role::Motion,
+    });
+    Ok(CameraConfig {
+        user,
+        password,
+        sub,
+        keep_days: stream.keep_days,
+        transport: if stream.udp { Transport::Udp } else { Transport::Tcp },
+        record: stream.record,
+        roles: roles.collect(),
+        ..CameraConfig::new(device.key.clone(), url)
+    })
 }
 
 #[cfg(test)]

@@ -27,6 +27,9 @@ pub const RELEASE_MS: i64 = 2_000;
 /// How long a lift has to arrive at its recall floor: a tall house's longest ride with a stop on the way.
 pub const RECALL_MS: i64 = 90_000;
 
+/// How long a camera has to turn to a preset: from end to end at the speed of a slow dome.
+pub const TURN_MS: i64 = 20_000;
+
 /// A command that must arrive is tried again after this long, twice as long each time …
 pub const RETRY_MS: i64 = 5_000;
 
@@ -53,6 +56,7 @@ pub fn retry_ms(tries: u32) -> i64 {
 pub fn answer_ms(what: &Verb, life_safety: bool) -> i64 {
     match what {
         Verb::Recall { .. } => RECALL_MS,
+        Verb::GotoPreset { .. } => TURN_MS,
         Verb::Unlock { .. }
         | Verb::Lock
         | Verb::Release
@@ -191,6 +195,7 @@ impl Verb {
             Verb::Arm => "arm",
             Verb::Disarm => "disarm",
             Verb::ForgetFace { .. } => "forget_face",
+            Verb::GotoPreset { .. } => "goto_preset",
             Verb::Set { .. } => "set",
         }
     }
@@ -210,6 +215,7 @@ impl Verb {
             | Verb::Reset
             | Verb::Arm
             | Verb::Disarm
+            | Verb::GotoPreset { .. }
             | Verb::Set { .. } => Delivery::Once,
         }
     }

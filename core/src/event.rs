@@ -110,7 +110,7 @@ impl Audience {
                 "command.state",
                 "passage.moved",
             ],
-            Audience::Alarm => &["ask.raise", "ask.clear", "work_order.moved"],
+            Audience::Alarm => &["ask.raise", "ask.clear", "command.state", "work_order.moved"],
             Audience::WorkOrder => &["alarm.moved"],
         }
     }
@@ -536,8 +536,8 @@ impl Body {
             | Body::Happened { .. }
             | Body::Denied { .. }
             | Body::Plate { .. }
-            | Body::Face { .. }
-            | Body::CommandMoved { .. } => &[Audience::Rule, Audience::Operator],
+            | Body::Face { .. } => &[Audience::Rule, Audience::Operator],
+            Body::CommandMoved { .. } => &[Audience::Rule, Audience::Operator, Audience::Alarm],
             Body::ClockSkew { .. }
             | Body::PeopleChanged { .. }
             | Body::ActorQuarantined { .. }

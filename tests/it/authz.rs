@@ -13,6 +13,7 @@ fn concrete(path: &str) -> String {
         .replace("{step}", "1")
         .replace("{name}", "nowhere")
         .replace("{file}", "x.jpg")
+        .replace("{token}", "1")
         .replace("{*path}", "sign-in")
 }
 

@@ -18,6 +18,7 @@ mod garbage;
 mod gate;
 mod kill;
 mod metrics;
+mod onvif;
 mod openapi;
 mod outbox;
 mod patrol;

@@ -325,6 +325,11 @@ impl Vision {
         self.camera(id).map(|camera| camera.feed(which).hub.clone())
     }
 
+    /// Where a camera's streams are pulled from: main, and sub where there is one.
+    pub fn addresses(&self, id: DeviceId) -> Option<(Url, Option<Url>)> {
+        self.camera(id).map(|camera| (camera.config.url.clone(), camera.config.sub.clone()))
+    }
+
     /// How a camera does.
     pub fn status(&self, id: DeviceId) -> Option<CameraStatus> {
         self.camera(id).map(|camera| camera.status())

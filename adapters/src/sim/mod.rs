@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! story ─ Stimulus ─▶ hardware (door, barrier, …) ─▶ peer: MQTT client with its own account ─▶ broker
-//!       └ Cue ──────▶ Stage: a virtual camera's scene ─▶ RTSP
+//!       └ Cue ──────▶ Stage: a virtual camera's scene ─▶ RTSP, and what it notices ─▶ ONVIF
 //! ```
 //! Nothing here is told to Gatehouse by a shortcut: what the actors know, they know from the wire.
 
@@ -19,7 +19,7 @@ pub mod sensor;
 pub mod stage;
 pub mod story;
 
-pub use gatehouse_simcam::{rtsp, scene};
+pub use gatehouse_simcam::{onvif, rtsp, scene};
 
 /// The demo compound's definition, in the format of any site.
 pub fn demo_site() -> &'static str {

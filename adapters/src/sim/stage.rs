@@ -1,7 +1,9 @@
 //! What the virtual cameras are told to show.
 
+use super::onvif::{OnvifCamera, Topic};
 use super::rtsp::Faults;
-use super::scene::{self, BodyColour, PlateColour, SceneHandle};
+use super::scene::head::Position;
+use super::scene::{self, BodyColour, Head, PlateColour, SceneHandle};
 use gatehouse_core::id::DeviceKey;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -43,8 +45,8 @@ pub enum Cue {
     Intruder(bool),
     /// The stream stalls, or comes back.
     Freeze(bool),
-    /// The lens is covered, or free again.
-    Cover(bool),
+    /// The lens is covered, or free again: a camera with ONVIF tells of it.
+    Covered(bool),
     /// What goes wrong with the stream, until the next such cue.
     Faults(Faults),
 }
@@ -63,13 +65,36 @@ impl Stage for Dark {
     fn cue(&self, _: &DeviceKey, _: Cue) {}
 }
 
-/// The scenes of the studio, by the key of their camera.
+/// The scenes of the studio and what the cameras before them notice, by the key of the camera.
 #[derive(Default)]
-pub struct Scenes(pub BTreeMap<DeviceKey, SceneHandle>);
+pub struct Scenes {
+    /// The scenes.
+    pub scenes: BTreeMap<DeviceKey, SceneHandle>,
+    /// The cameras that speak ONVIF.
+    pub onvif: BTreeMap<DeviceKey, OnvifCamera>,
+}
+
+/// A head as it comes from the factory: the positions that the demo's site calls at alarms.
+pub fn head() -> Head {
+    let at = |pan, tilt, zoom| Position { pan, tilt, zoom };
+    Head::new()
+        .preset("Overview", at(0.0, 0.0, 0.0))
+        .preset("Wall", at(0.0, 0.3, 0.2))
+        .preset("Close-up", at(0.0, 0.0, 0.35))
+        .preset("Left", at(-1.0, 0.0, 0.3))
+        .preset("Right", at(1.0, 0.0, 0.3))
+}
 
 impl Stage for Scenes {
     fn cue(&self, camera: &DeviceKey, cue: Cue) {
-        let Some(scene) = self.0.get(camera) else { return };
+        if let Some(camera) = self.onvif.get(camera) {
+            match cue {
+                Cue::Covered(active) => camera.tell(Topic::Tamper, active),
+                Cue::Intruder(active) => camera.tell(Topic::Motion, active),
+                _ => {}
+            }
+        }
+        let Some(scene) = self.scenes.get(camera) else { return };
         if let Cue::Faults(faults) = cue {
             return scene.source().set_faults(faults);
         }
@@ -101,7 +126,7 @@ fn translate(cue: Cue) -> Option<scene::Cue> {
         // The scene ends by itself.
         Cue::Intruder(false) => return None,
         Cue::Freeze(on) => scene::Cue::Freeze(on),
-        Cue::Cover(on) => scene::Cue::Blackout(on),
+        Cue::Covered(on) => scene::Cue::Blackout(on),
         // Of the stream, not of the scene.
         Cue::Faults(_) => return None,
     })

@@ -102,9 +102,9 @@ stories! {
     "stream_stall", 35, Camera, "A camera's picture freezes", "摄像机画面卡死",
         "The lift lobby's stream stalls without closing, then comes back.",
         "电梯厅视频流停滞但不断开，随后恢复。";
-    "camera_covered", 40, Camera, "A camera is covered", "摄像机被遮挡",
-        "Somebody covers the lens of the lift lobby's camera for half a minute: the stream goes on, the picture is black.",
-        "电梯厅摄像机镜头被遮挡半分钟：视频流仍在，画面全黑。";
+    "camera_covered", 25, Corridor, "Someone covers a camera", "摄像机被遮挡",
+        "The corridor camera's lens is covered: it notices, tells by ONVIF, and is uncovered again.",
+        "走廊摄像机镜头被遮挡：摄像机自行发现并通过ONVIF上报，随后恢复。";
     "stream_damaged", 35, Camera, "A stream arrives damaged", "视频流受损",
         "Packets of the lift lobby's stream are lost and spoiled: the tile says so and the picture comes back.",
         "电梯厅视频流丢包、误码：画面标注受损，随后恢复。";
@@ -294,9 +294,9 @@ impl Player {
                 self.cue("lift-lobby.camera", Cue::Freeze(false));
             }
             "camera_covered" => {
-                self.cue("lift-lobby.camera", Cue::Cover(true));
-                tokio::time::sleep(secs(30)).await;
-                self.cue("lift-lobby.camera", Cue::Cover(false));
+                self.cue("corridor-a3.camera", Cue::Covered(true));
+                tokio::time::sleep(secs(15)).await;
+                self.cue("corridor-a3.camera", Cue::Covered(false));
             }
             "stream_damaged" => self.spoil(Faults { lose_every: 61, spoil_every: 23, ..Faults::default() }, 25).await,
             "camera_clock" => self.spoil(Faults { clock_off_s: 3_600, ..Faults::default() }, 30).await,

@@ -35,7 +35,7 @@ pub struct Devices {
 /// What to do with a device.
 #[derive(Deserialize, ToSchema)]
 pub struct CommandInput {
-    /// `unlock`, `lock`, `release`, `restore`, `open`, `close`, `recall`, `resume`, `silence`, `reset`, `arm`, `disarm`.
+    /// `unlock`, `lock`, `release`, `restore`, `open`, `close`, `recall`, `resume`, `silence`, `reset`, `arm`, `disarm`, `goto_preset`.
     pub verb: String,
     /// Arguments of the verb.
     #[serde(default)]
@@ -53,6 +53,8 @@ pub struct CommandArgs {
     pub for_ms: Option<u32>,
     /// `recall`: floor.
     pub floor: Option<i32>,
+    /// `goto_preset`: name or token of the preset.
+    pub preset: Option<String>,
 }
 
 /// Which commands to list.
@@ -157,6 +159,11 @@ fn verb(input: &CommandInput) -> Result<Verb, ApiError> {
         "reset" => Verb::Reset,
         "arm" => Verb::Arm,
         "disarm" => Verb::Disarm,
+        "goto_preset" => {
+            let preset = input.args.preset.as_deref().map(str::trim).filter(|preset| !preset.is_empty());
+            let missing = || ApiError::invalid("args.preset", "missing", "goto_preset needs the name of a preset");
+            Verb::GotoPreset { preset: preset.ok_or_else(missing)?.to_owned() }
+        }
         other => return Err(ApiError::invalid("verb", "unknown_verb", format!("no command {other:?}"))),
     };
     Ok(verb)

@@ -9,6 +9,7 @@ use axum::Json;
 use axum::extract::State;
 use gatehouse_actors::telemetry::TelemetryHealth;
 use gatehouse_actors::views::{ActorHealth, ConsumerHealth, DatabaseHealth, IngressHealth, JournalHealth};
+use gatehouse_adapters::onvif::LinkHealth;
 use gatehouse_vision::StreamStatus;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -163,7 +164,7 @@ pub struct StreamHealth {
 }
 
 /// One camera's stream; with a sub-stream its main one.
-#[derive(Serialize, ToSchema)]
+#[derive(Default, Serialize, ToSchema)]
 pub struct CameraHealth {
     /// Device.
     pub id: Uuid,
@@ -202,6 +203,9 @@ pub struct CameraHealth {
     pub sub: Option<StreamHealth>,
     /// Errors by name.
     pub errors: std::collections::BTreeMap<String, u64>,
+    /// Its ONVIF link, where it has one.
+    #[schema(value_type = Option<serde_json::Value>)]
+    pub onvif: Option<LinkHealth>,
 }
 
 /// Recognition.
@@ -277,6 +281,19 @@ async fn look(app: &App) -> Health {
 
 fn cameras(app: &App) -> Vec<CameraHealth> {
     let statuses = app.vision().map(|vision| vision.statuses()).unwrap_or_default();
+    // Cameras that have not said yet where their pictures are.
+    let seen: std::collections::BTreeSet<_> = statuses.iter().map(|status| status.id).collect();
+    let unseen = app.onvif().links().filter(|(id, _)| !seen.contains(id)).map(|(id, link)| {
+        let key = app.system().device(id).map(|device| device.key.clone()).unwrap_or_default();
+        CameraHealth {
+            id: id.0,
+            key,
+            reason: "starting".to_owned(),
+            onvif: Some(link.health()),
+            ..CameraHealth::default()
+        }
+    });
+    let unseen: Vec<_> = unseen.collect();
     statuses
         .into_iter()
         .map(|status| CameraHealth {
@@ -298,7 +315,9 @@ fn cameras(app: &App) -> Vec<CameraHealth> {
             remarks: status.remarks.into_iter().map(str::to_owned).collect(),
             sub: status.sub.map(stream),
             errors: status.errors.into_iter().map(|(code, count)| (code.to_owned(), count)).collect(),
+            onvif: app.onvif().link(status.id).map(|link| link.health()),
         })
+        .chain(unseen)
         .collect()
 }
 

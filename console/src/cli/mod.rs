@@ -5,6 +5,7 @@ mod bench;
 mod check;
 mod eval;
 mod models;
+mod onvif;
 mod openapi;
 mod play;
 mod restore;
@@ -48,6 +49,8 @@ enum Verb {
     Eval(eval::Eval),
     /// Measures the product and prints figures.
     Bench(bench::Bench),
+    /// Looks for cameras on the network.
+    Onvif(onvif::Onvif),
     /// Prints the description of the REST interface.
     Openapi,
 }
@@ -93,6 +96,7 @@ pub fn run_with(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Exit
         Verb::Validate(validate) => validate.run(),
         Verb::Eval(eval) => eval.run(),
         Verb::Bench(bench) => bench.run(),
+        Verb::Onvif(onvif) => onvif.run(),
         Verb::Openapi => openapi::run(),
         Verb::Setup(data) => setup::run(&data.path()),
         Verb::Check(check) => check.run(),

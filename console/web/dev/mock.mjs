@@ -417,6 +417,7 @@ function route(method, path, q, body) {
     case 'GET pictures': return { type: 'image/svg+xml', text: picture(decodeURIComponent(key).replace(/\.jpg$/, '')) };
     case 'GET cameras':
       if (verb === 'recording') return recording(key, q);
+      if (verb === 'ptz') return head(key);
       if (verb.endsWith('.mp4')) return fail(404, 'not_recorded');
       return { type: 'image/svg+xml', text: picture('', devices.find((d) => d.id === key)?.key) };
     case 'GET clips': return { file: clipFile() };
@@ -505,6 +506,14 @@ server.on('upgrade', (req, socket, head) => {
     else feed(ws);
   });
 });
+/** The first camera is on a head, the others are fixed. */
+function head(camera) {
+  const none = { available: false, reason: 'no_onvif', error: '', pan_tilt: false, zoom: false, absolute: false, position: null, presets: [], called: [], holder: null, renew_ms: 400 };
+  if (devices.find((d) => d.kind === 'camera')?.id !== camera) return none;
+  const presets = ['Overview', 'Wall', 'Close-up'].map((name, n) => ({ token: `preset-00${n + 1}`, name }));
+  return { ...none, available: true, reason: '', pan_tilt: true, zoom: true, absolute: true, position: { pan: 0, tilt: 0, zoom: 0 }, presets, called: ['Wall'], holder: { name: 'li', moving: false } };
+}
+
 function snapshot(topic) {
   if (topic === 'devices') return { devices };
   if (topic === 'alarms') return { alarms: [...alarms.values()].filter((a) => a.active || !a.acked || a.shelved_until), counts: counts() };

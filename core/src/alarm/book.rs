@@ -2,12 +2,14 @@
 
 use super::state::Changed;
 use super::{Alarm, AlarmKind, Clip, Delay, Facts, Flood, Input, Key, Note, Priority, ShelveError, shelve};
+use crate::command::{CommandState, answer_ms};
 use crate::deadlines::Deadlines;
+use crate::device::link::Verb;
 use crate::device::plus;
 use crate::device::telemetry::Value;
 use crate::effect::{Effect, Record};
 use crate::event::{Body, Event, Params};
-use crate::id::{AlarmId, ClipId, DeviceId, EventId};
+use crate::id::{AlarmId, ClipId, CommandId, DeviceId, EventId};
 use crate::machine::{Context, Machine, stored};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -49,6 +51,19 @@ pub struct Alarms {
 struct Kept {
     pending: Vec<Pending>,
     flood: Flood,
+    /// Cameras that were told to turn to an alarm, and have not said yet how that went.
+    #[serde(default)]
+    turning: BTreeMap<CommandId, Turning>,
+}
+
+/// A camera on its way to a preset because of an alarm.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Turning {
+    alarm: AlarmId,
+    key: Key,
+    priority: u8,
+    camera: DeviceId,
+    preset: String,
 }
 
 /// What an operator does with an alarm.
@@ -191,10 +206,71 @@ impl Alarms {
             let id = ClipId::of_event(event, nth);
             effects.push(Effect::Keep(Record::Clip(Clip { id, alarm: alarm.id, camera: *camera, from, to })));
         }
+        effects.extend(self.turn(&alarm, event, now, cx));
         if let Some(active) = self.kept.flood.raise(now) {
             effects.push(flood(active, &self.kept.flood));
         }
         effects
+    }
+
+    /// Turns the cameras of a raised alarm to their presets, once per raise. Not for faults, which are not to be looked at,
+    /// nor for drills.
+    fn turn(&mut self, alarm: &Alarm, event: EventId, now: Timestamp, cx: &Context<'_>) -> Vec<Effect> {
+        let Some(source) = alarm.key.device.filter(|_| !alarm.key.kind.fault() && !alarm.facts.suppressed) else {
+            return vec![];
+        };
+        let mut effects = Vec::new();
+        for (nth, camera) in alarm.cameras.iter().enumerate() {
+            let Some(preset) = cx.compound.preset(*camera, source) else { continue };
+            let command = CommandId::of_event(event, nth);
+            let what = Verb::GotoPreset { preset: preset.to_owned() };
+            let deadline = plus(now, answer_ms(&what, false));
+            let why = alarm.key.kind.word().to_owned();
+            effects.push(Effect::emit(*camera, Body::AskCommand { command, what, why, deadline, life_safety: false }));
+            let turning = Turning {
+                alarm: alarm.id,
+                key: alarm.key.clone(),
+                priority: alarm.priority.number(),
+                camera: *camera,
+                preset: preset.to_owned(),
+            };
+            self.kept.turning.insert(command, turning);
+        }
+        effects
+    }
+
+    /// Writes down how a camera's turn to an alarm went.
+    fn turned(
+        &mut self,
+        command: CommandId,
+        state: CommandState,
+        reason: &str,
+        event: &Event,
+        cx: &Context<'_>,
+    ) -> Vec<Effect> {
+        if !state.is_final() {
+            return vec![];
+        }
+        let Some(Turning { alarm, key, priority, camera, preset }) = self.kept.turning.remove(&command) else {
+            return vec![];
+        };
+        let done = state == CommandState::Executed;
+        let mut params = Params::from([("preset".into(), Value::Text(preset))]);
+        if let Some(spec) = cx.compound.device(camera) {
+            params.insert("camera".into(), Value::Text(spec.name.clone()));
+            if !spec.name_zh.is_empty() {
+                params.insert("camera_zh".into(), Value::Text(spec.name_zh.clone()));
+            }
+        }
+        if !done {
+            let reason = if reason.is_empty() { state.word() } else { reason };
+            params.insert("reason".into(), Value::Text(reason.to_owned()));
+        }
+        let what = if done { "camera_turned" } else { "camera_not_turned" };
+        let note = Note { alarm, at: event.received_at, code: what.into(), by: "system".into(), params };
+        let device = key.device;
+        let body = Body::AlarmMoved { alarm, kind: key.kind, zone: key.zone, priority, what: what.into() };
+        vec![Effect::Keep(Record::Note(note)), Effect::Emit { device, body }]
     }
 
     fn clear(&mut self, key: &Key, reset: bool, now: Timestamp) -> Vec<Effect> {
@@ -356,6 +432,7 @@ impl Machine for Alarms {
                 }
                 vec![Effect::Keep(Record::Alarm(Box::new(alarm.clone())))]
             }
+            Body::CommandMoved { command, state, reason, .. } => self.turned(*command, *state, reason, event, cx),
             _ => vec![],
         }
     }

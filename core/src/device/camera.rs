@@ -1,10 +1,11 @@
-//! A camera: whether its stream lives.
+//! A camera: whether its stream lives, and what it says itself of motion and tampering.
 //!
 //! ```text
 //!  Unknown ──live──▶ Live ◀──▶ Stalled | Refused | Unauthorised | Undecodable
 //! ```
 
 use super::{Device, Input as DeviceInput, Output};
+use crate::event::Body;
 use crate::site::Spec;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -32,11 +33,14 @@ pub enum State {
 pub struct Camera {
     state: State,
     motion: bool,
+    /// Covered, turned away, out of focus, by its own judgement.
+    #[serde(default)]
+    tampered: bool,
 }
 
 impl Device for Camera {
     fn new(_: &Spec) -> Self {
-        Self { state: State::Unknown, motion: false }
+        Self { state: State::Unknown, motion: false, tampered: false }
     }
 
     fn step(&mut self, input: DeviceInput<'_>, _: &Spec, _: Timestamp) -> Vec<Output> {
@@ -51,6 +55,13 @@ impl Device for Camera {
                 }
             }
             DeviceInput::Motion(active) => self.motion = active,
+            DeviceInput::Point("motion", value) => self.motion = value.as_bool().unwrap_or(self.motion),
+            DeviceInput::Point("tamper", value) => {
+                let active = value.as_bool().unwrap_or(self.tampered);
+                if std::mem::replace(&mut self.tampered, active) != active {
+                    return vec![Output::Tell(Body::Tamper { active, part: "lens".into() })];
+                }
+            }
             DeviceInput::Point(..)
             | DeviceInput::Grant { .. }
             | DeviceInput::Happening(_)

@@ -210,6 +210,11 @@ pub enum Verb {
         /// Whose.
         person: PersonId,
     },
+    /// Camera: turn to a stored position.
+    GotoPreset {
+        /// Its name, or the camera's token for it.
+        preset: String,
+    },
     /// Any: set a point to a value.
     Set {
         /// Which point.

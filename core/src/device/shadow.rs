@@ -221,6 +221,7 @@ impl<D: Device> Twin<D> {
         let known = match &order.what {
             Verb::Set { .. } => true,
             Verb::ForgetFace { .. } => self.spec.faces,
+            Verb::GotoPreset { .. } => self.spec.speaks_onvif(),
             what => verbs.contains(&what.word()),
         };
         if !known {

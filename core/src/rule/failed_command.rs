@@ -15,14 +15,18 @@ pub(super) fn evaluate(event: &Event, _: &mut Memory, _: &Context<'_>) -> Vec<Ef
     match state {
         CommandState::Queued if reason.is_empty() => vec![],
         CommandState::Failed | CommandState::TimedOut | CommandState::Queued => {
-            let params = Params::from([
-                ("verb".into(), Value::Text(verb.clone())),
-                ("reason".into(), Value::Text(reason.clone())),
-            ]);
-            vec![raise(event.device, kind, verb, params)]
+            vec![raise(event.device, kind, verb, params(verb, reason))]
+        }
+        // A camera that was to look at an alarm and was not even asked: nobody else would say so.
+        CommandState::Cancelled | CommandState::Expired if verb == "goto_preset" && reason != "by_operator" => {
+            vec![raise(event.device, kind, verb, params(verb, reason))]
         }
         CommandState::Executed => vec![clear(event.device, kind, verb)],
         CommandState::Cancelled if reason == "by_operator" => vec![clear(event.device, kind, verb)],
         CommandState::Sent | CommandState::Acked | CommandState::Expired | CommandState::Cancelled => vec![],
     }
+}
+
+fn params(verb: &str, reason: &str) -> Params {
+    Params::from([("verb".into(), Value::Text(verb.to_owned())), ("reason".into(), Value::Text(reason.to_owned()))])
 }

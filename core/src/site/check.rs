@@ -1,6 +1,6 @@
 //! What does not fit together in a site, in sentences that name the field.
 
-use super::Site;
+use super::{Site, StreamDef};
 use crate::access::{Schedule, normal_card, normal_plate};
 use crate::device::link::DeviceKind;
 use crate::id::DeviceKey;
@@ -58,17 +58,11 @@ impl Site {
             if device.stream.is_some() && device.kind != DeviceKind::Camera {
                 wrong(at("stream"), format!("only a camera has a stream, this is a {}", device.kind.word()));
             }
-            if let Some((sub, url)) =
-                device.stream.as_ref().and_then(|stream| Some((stream.sub.as_ref()?, &stream.url)))
-            {
-                if sub == url {
-                    wrong(
-                        at("stream.sub"),
-                        "is the main stream itself: leave it out, or name the camera's small one".into(),
-                    );
-                } else if !sub.starts_with("rtsp://") {
-                    wrong(at("stream.sub"), format!("{sub:?} is not an address like rtsp://host:554/path"));
-                }
+            if let Some(stream) = &device.stream {
+                stream.check().into_iter().for_each(|(field, what)| wrong(at(&format!("stream.{field}")), what));
+            }
+            if !device.presets.is_empty() && device.stream.as_ref().is_none_or(|stream| stream.onvif.is_none()) {
+                wrong(at("presets"), "only a camera with stream.onvif turns to presets".into());
             }
             for limit in &device.limits {
                 if limit.high.is_none() && limit.low.is_none() {
@@ -107,6 +101,20 @@ impl Site {
         for (at, pair) in self.face_doors.iter().enumerate() {
             want(format!("face_doors[{at}].camera"), &pair.camera, &[DeviceKind::Camera]);
             want(format!("face_doors[{at}].door"), &pair.door, &[DeviceKind::Door]);
+        }
+
+        for camera in &self.devices {
+            for key in camera.presets.keys().filter(|key| !places.contains(key.as_str())) {
+                let field = format!("devices[{}].presets.{key}", camera.key);
+                match self.devices.iter().find(|device| device.key.as_str() == key) {
+                    None => wrong(field, "is neither a device nor a place".into()),
+                    Some(device) if !device.cameras.contains(&camera.key) => wrong(
+                        field,
+                        format!("add {:?} to the cameras of {key:?}: it would never be called", camera.key.as_str()),
+                    ),
+                    Some(_) => {}
+                }
+            }
         }
 
         let mut schedules = BTreeSet::new();
@@ -184,6 +192,40 @@ impl Site {
     }
 }
 
+impl StreamDef {
+    /// What does not fit: field and sentence.
+    fn check(&self) -> Vec<(&'static str, String)> {
+        let mut wrong = Vec::new();
+        match &self.onvif {
+            None if self.url.is_empty() => {
+                let what = "is missing: name the stream like rtsp://host:554/path, or the camera as stream.onvif";
+                wrong.push(("url", what.to_owned()));
+            }
+            Some(onvif) if !["http://", "https://"].iter().any(|scheme| onvif.starts_with(scheme)) => {
+                wrong.push(("onvif", format!("{onvif:?} is not an address like http://host/onvif/device_service")));
+            }
+            None | Some(_) => {}
+        }
+        match &self.sub {
+            Some(_) if self.url.is_empty() && self.onvif.is_some() => {
+                let what = "stands without url: give both, or neither and the camera says both";
+                wrong.push(("sub", what.to_owned()));
+            }
+            Some(sub) if *sub == self.url => {
+                wrong.push((
+                    "sub",
+                    "is the main stream itself: leave it out, or name the camera's small one".to_owned(),
+                ));
+            }
+            Some(sub) if !sub.starts_with("rtsp://") => {
+                wrong.push(("sub", format!("{sub:?} is not an address like rtsp://host:554/path")));
+            }
+            Some(_) | None => {}
+        }
+        wrong
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -228,7 +270,10 @@ mod tests {
                     {"key": "gw-2", "kind": "sensor", "name": "Gateway", "place": "a", "gateway": "gw-1"},
                     {"key": "leak-1", "kind": "sensor", "name": "Leak", "place": "a", "gateway": "gw-9"},
                     {"key": "cam-1", "kind": "camera", "name": "Camera", "place": "a", "stream": {"url": "rtsp://c/1", "sub": "rtsp://c/1"}},
-                    {"key": "cam-2", "kind": "camera", "name": "Camera", "place": "a", "stream": {"url": "rtsp://c/1", "sub": "c/2"}}
+                    {"key": "cam-2", "kind": "camera", "name": "Camera", "place": "a", "stream": {"url": "rtsp://c/1", "sub": "c/2"}},
+                    {"key": "cam-3", "kind": "camera", "name": "Camera", "place": "a", "stream": {"user": "u"}, "presets": {"a": "1"}},
+                    {"key": "cam-4", "kind": "camera", "name": "Camera", "place": "a", "stream": {"onvif": "c/4", "sub": "rtsp://c/2"},
+                     "presets": {"b": "1", "gw-1": "2", "gw-9": "3"}}
                 ],
                 "lanes": [{"key": "in", "camera": "cam-9", "barrier": "door-1", "direction": "in"}],
                 "schedules": [{"key": "day", "windows": [{"days": ["mon"], "from": "7", "to": "25:00"}]}],
@@ -246,12 +291,18 @@ mod tests {
                 "devices[gw-1].faces: only a door or camera keeps faces, this is a sensor",
                 "devices[cam-1].stream.sub: is the main stream itself: leave it out, or name the camera's small one",
                 "devices[cam-2].stream.sub: \"c/2\" is not an address like rtsp://host:554/path",
+                "devices[cam-3].stream.url: is missing: name the stream like rtsp://host:554/path, or the camera as stream.onvif",
+                "devices[cam-3].presets: only a camera with stream.onvif turns to presets",
+                "devices[cam-4].stream.onvif: \"c/4\" is not an address like http://host/onvif/device_service",
+                "devices[cam-4].stream.sub: stands without url: give both, or neither and the camera says both",
                 "devices[gw-1].gateway: leads back to the device itself",
                 "devices[gw-2].gateway: leads back to the device itself",
                 "devices[leak-1].gateway: no device \"gw-9\" is defined",
                 "devices[door-1].cameras: \"door-1\" is a door, not a camera",
                 "lanes[in].camera: no device \"cam-9\" is defined",
                 "lanes[in].barrier: \"door-1\" is a door, not a barrier",
+                "devices[cam-4].presets.gw-1: add \"cam-4\" to the cameras of \"gw-1\": it would never be called",
+                "devices[cam-4].presets.gw-9: is neither a device nor a place",
                 "schedules[day].windows: \"7\" is not an hour: write HH:MM from 00:00 to 24:00",
                 "levels[all].schedule: no schedule \"night\" is defined",
                 "levels[all].doors: no device \"door-2\" is defined",

@@ -59,6 +59,9 @@ pub struct Spec {
     pub units: BTreeMap<String, String>,
     /// Camera: its stream.
     pub stream: Option<StreamDef>,
+    /// Camera: the preset it turns to at an alarm, by the key of its device or of a place around that.
+    #[serde(default)]
+    pub presets: BTreeMap<String, String>,
 }
 
 impl Spec {
@@ -91,7 +94,13 @@ impl Spec {
             limits: def.limits.clone(),
             units: def.units.clone(),
             stream: def.stream.clone(),
+            presets: def.presets.clone(),
         }
+    }
+
+    /// Whether it is a camera with an ONVIF service.
+    pub fn speaks_onvif(&self) -> bool {
+        self.stream.as_ref().is_some_and(|stream| stream.onvif.is_some())
     }
 
     /// Milliseconds of silence until it is stale.
@@ -266,7 +275,21 @@ impl Compound {
             limits: Vec::new(),
             units,
             stream: None,
+            presets: BTreeMap::new(),
         })
+    }
+
+    /// The preset a camera turns to at an alarm of a device: the one of the device, else of the nearest place around it that
+    /// has one. None for alarms of the camera itself: it would turn away from what it tells of.
+    pub fn preset(&self, camera: DeviceId, source: DeviceId) -> Option<&str> {
+        let (camera, source) = (self.devices.get(&camera)?, self.devices.get(&source)?);
+        if camera.id == source.id || camera.presets.is_empty() {
+            return None;
+        }
+        let place = |id: PlaceId| self.places.iter().find(|place| place.id == id);
+        let around = std::iter::successors(place(source.place), |at| place(at.parent?)).take(self.places.len());
+        let keys = std::iter::once(source.key.as_str()).chain(around.map(|place| place.key.as_str()));
+        keys.filter_map(|key| camera.presets.get(key)).next().map(String::as_str)
     }
 
     /// A device by its id.

@@ -108,8 +108,13 @@ pub struct LimitDef {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StreamDef {
-    /// `rtsp://host:port/path`, without credentials: what is recorded and shown large.
+    /// `rtsp://host:port/path`, without credentials: what is recorded and shown large. Left out with [`StreamDef::onvif`]:
+    /// the camera says where its streams are.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub url: String,
+    /// The camera's ONVIF device service, `http://host/onvif/device_service`, with the same account: streams, PTZ, events.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub onvif: Option<String>,
     /// The same of the camera's small stream, with the same account: what tiles show and what is looked at. None: the one
     /// stream does everything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -213,6 +218,9 @@ pub struct DeviceDef {
     /// Camera: its stream.
     #[serde(default)]
     pub stream: Option<StreamDef>,
+    /// Camera: the preset it turns to at an alarm of a device that it sees, by the key of the device or of a place around it.
+    #[serde(default)]
+    pub presets: BTreeMap<String, String>,
     /// Name of the account it signs in to the broker with, where that is not its key.
     #[serde(default)]
     pub account: Option<String>,

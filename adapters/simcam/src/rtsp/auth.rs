@@ -1,4 +1,4 @@
-//! Digest access authentication for RTSP (RFC 2617 without qop, MD5, as cameras speak it).
+//! Digest access authentication for RTSP and HTTP (RFC 2617 without qop, MD5, as cameras speak it).
 //!
 //! A nonce is its birth time and a keyed hash of it, so nothing is remembered per client; it is good for [`NONCE_LIFE`].
 
@@ -30,6 +30,11 @@ impl Users {
     pub fn and(mut self, name: impl Into<String>, password: impl Into<String>) -> Self {
         self.0.insert(name.into(), password.into());
         self
+    }
+
+    /// The password of a user.
+    pub(crate) fn password(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
     }
 
     /// True when nobody is listed: then everybody may watch.

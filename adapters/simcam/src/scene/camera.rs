@@ -1,12 +1,14 @@
 //! One virtual camera without its clock and encoder: a scene, its layers, the burned-in text.
 
 use super::canvas::{I420, Rect};
+use super::head::Position;
 use super::paint::Paint;
 use super::sprite::{Placing, Sprite};
 use super::text::Caption;
 use super::{CameraConfig, Cue, SceneKind, corridor, gate, lift, lobby, perimeter, strip};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 /// Something a scene shows now; equal to before means nothing moved.
 #[derive(Debug, Clone)]
@@ -60,6 +62,10 @@ pub struct Camera {
     background: I420,
     /// Background and layers, without text.
     stage: I420,
+    /// The part of it that the head looks at, where there is a head.
+    view: I420,
+    /// Where the head looked when that was taken; `None` when the stage has changed since.
+    looked: Option<Position>,
     /// What is encoded.
     picture: I420,
     shown: Vec<Layer>,
@@ -91,6 +97,8 @@ impl Camera {
         Self {
             scene,
             stage: background.clone(),
+            view: background.clone(),
+            looked: None,
             picture: background.clone(),
             background,
             shown: Vec::new(),
@@ -119,7 +127,7 @@ impl Camera {
             Cue::Freeze(on) => self.frozen = *on,
             Cue::Blackout(on) => {
                 if self.blackout && !on {
-                    self.picture.clone_from(&self.stage);
+                    self.picture.clone_from(if self.config.head.is_some() { &self.view } else { &self.stage });
                 }
                 self.blackout = *on;
             }
@@ -136,16 +144,33 @@ impl Camera {
         if self.next != self.shown {
             self.redraw();
         }
+        self.look();
         if self.blackout {
             self.written.clear();
             self.picture.grey(whole, 18);
         } else {
+            let seen = if self.config.head.is_some() { &self.view } else { &self.stage };
             for r in self.written.drain(..) {
-                self.picture.copy_rect(&self.stage, r);
+                self.picture.copy_rect(seen, r);
             }
         }
         self.write(clock, epoch_ms);
         &self.picture
+    }
+
+    /// Takes the part of the stage that the head looks at, when either has changed.
+    fn look(&mut self) {
+        let Some(head) = &self.config.head else { return };
+        let at = head.position(Instant::now());
+        if self.looked == Some(at) {
+            return;
+        }
+        self.view.window(&self.stage, at.window(self.stage.w, self.stage.h));
+        self.looked = Some(at);
+        if !self.blackout {
+            self.picture.clone_from(&self.view);
+            self.written.clear();
+        }
     }
 
     /// Restores what the old layers covered, draws the new ones.
@@ -178,7 +203,8 @@ impl Camera {
                 layer.sprite.draw(&mut self.stage, layer.at);
             }
         }
-        if !self.blackout {
+        self.looked = None;
+        if !self.blackout && self.config.head.is_none() {
             for r in &dirty {
                 self.picture.copy_rect(&self.stage, *r);
             }
@@ -213,7 +239,7 @@ fn overlap(a: Rect, b: Rect) -> bool {
 mod tests {
     use super::*;
     use crate::scene::{BodyColour, PlateColour};
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
     const CLOCK: &str = "2026-11-18 14:26:40.000";
     const MOMENT: u64 = 1_795_000_000_000;
@@ -330,6 +356,28 @@ mod tests {
             assert_eq!(play(&mut camera, seen_at, gone_at), quiet, "{cue:?}");
             assert!(!camera.cue(&Cue::CarLeaves, gone_at), "a cue of another scene is refused");
         }
+    }
+
+    #[test]
+    fn a_camera_on_a_head_shows_a_part_of_its_scene_and_finds_it_again() {
+        let head = Arc::new(crate::scene::Head::new());
+        let still = Instant::now() + Duration::from_secs(3600);
+        let config = CameraConfig { width: 640, height: 360, ..CameraConfig::new("Test", SceneKind::Lobby) };
+        let mut camera = Camera::new(config.on(head.clone()), None);
+        let home = camera.picture(0.1, CLOCK, MOMENT).clone();
+        // Where the head is an hour from now is where it stays.
+        head.turn(Position { pan: 0.8, tilt: -0.5, zoom: 0.5 }, Instant::now());
+        head.position(still);
+        let turned = camera.picture(0.2, CLOCK, MOMENT).clone();
+        assert!(difference(&home, &turned) > 20_000, "{}", difference(&home, &turned));
+        assert_eq!(strip::read(&turned.y, 640, 360, MOMENT), Some(MOMENT), "text stays where it is");
+        camera.cue(&Cue::Blackout(true), 0.3);
+        camera.picture(0.4, CLOCK, MOMENT);
+        camera.cue(&Cue::Blackout(false), 0.5);
+        assert_eq!(camera.picture(0.6, CLOCK, MOMENT), &turned);
+        head.turn(Position::default(), still);
+        head.position(still + Duration::from_secs(60));
+        assert_eq!(camera.picture(0.7, CLOCK, MOMENT), &home);
     }
 
     #[test]

@@ -85,6 +85,15 @@ impl I420 {
         }
     }
 
+    /// Fills the whole from a part of another picture: left, top, width, height in its pixels, enlarged bilinearly.
+    pub fn window(&mut self, from: &I420, (left, top, width, height): (f32, f32, f32, f32)) {
+        let (w, h) = (self.w, self.h);
+        enlarge(&from.y, (from.w, from.h), &mut self.y, (w, h), (left, top, width, height));
+        let (half, part) = ((from.w / 2, from.h / 2), (left / 2.0, top / 2.0, width / 2.0, height / 2.0));
+        enlarge(&from.u, half, &mut self.u, (w / 2, h / 2), part);
+        enlarge(&from.v, half, &mut self.v, (w / 2, h / 2), part);
+    }
+
     /// Sets a rectangle to a grey (luma 16–235).
     pub fn grey(&mut self, r: Rect, luma: u8) {
         let half = self.w / 2;
@@ -137,6 +146,30 @@ impl openh264::formats::YUVSource for I420 {
     }
 }
 
+/// One plane of [`I420::window`], in fixed point with eight bits of fraction.
+fn enlarge(
+    from: &[u8],
+    (from_w, from_h): (usize, usize),
+    to: &mut [u8],
+    (w, h): (usize, usize),
+    (left, top, width, height): (f32, f32, f32, f32),
+) {
+    let fixed = |start: f32, size: f32, n: usize, of: usize, most: usize| {
+        let at = start + (n as f32 + 0.5) * size / of as f32 - 0.5;
+        let at = (at.clamp(0.0, (most - 1) as f32) * 256.0) as usize;
+        (at >> 8, ((at >> 8) + 1).min(most - 1), (at & 255) as u32)
+    };
+    let columns: Vec<_> = (0..w).map(|x| fixed(left, width, x, w, from_w)).collect();
+    for (y, row) in to.chunks_exact_mut(w).enumerate().take(h) {
+        let (upper, lower, fy) = fixed(top, height, y, h, from_h);
+        let (upper, lower) = (&from[upper * from_w..][..from_w], &from[lower * from_w..][..from_w]);
+        for (pixel, (x0, x1, fx)) in row.iter_mut().zip(&columns) {
+            let blend = |row: &[u8]| u32::from(row[*x0]) * (256 - fx) + u32::from(row[*x1]) * fx;
+            *pixel = ((blend(upper) * (256 - fy) + blend(lower) * fy + 32_768) >> 16) as u8;
+        }
+    }
+}
+
 /// Luma of a colour, 16–235 (BT.601). For premultiplied colours scale the offset by alpha.
 pub fn luma(c: Rgba) -> f32 {
     16.0 + 219.0 * (0.299 * c[0] + 0.587 * c[1] + 0.114 * c[2])
@@ -163,6 +196,17 @@ mod tests {
                 assert!(u32::from(back[k]).abs_diff((hex >> shift) & 0xff) <= 4, "{hex:06x} gave {:?}", &back[..3]);
             }
         }
+    }
+
+    #[test]
+    fn a_window_over_the_whole_is_the_whole_and_over_a_corner_its_colour() {
+        let mut scene = I420::black(40, 20);
+        scene.grey(Rect { x0: 20, y0: 0, x1: 40, y1: 10 }, 200);
+        let mut seen = I420::black(40, 20);
+        seen.window(&scene, (0.0, 0.0, 40.0, 20.0));
+        assert_eq!(seen, scene);
+        seen.window(&scene, (24.0, 0.0, 10.0, 5.0));
+        assert!(seen.y.iter().all(|y| *y == 200), "{:?}", &seen.y[..8]);
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod car;
 mod corridor;
 pub mod encode;
 mod gate;
+pub mod head;
 mod lens;
 mod lift;
 mod lobby;
@@ -26,8 +27,10 @@ pub mod studio;
 pub mod text;
 
 pub use camera::Camera;
+pub use head::Head;
 pub use studio::{SceneHandle, Studio, StudioConfig, StudioError};
 
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What a virtual camera looks at.
@@ -62,18 +65,25 @@ pub struct CameraConfig {
     pub bitrate_kbps: u32,
     /// Which of several places of this kind it is: odd gates are seen from the other side, in another light.
     pub variant: u32,
+    /// Its head, where it can pan, tilt and zoom.
+    pub head: Option<Arc<Head>>,
 }
 
 impl CameraConfig {
     /// A camera with the size and rate its kind has in the demo: gates 1280 × 720, the others 640 × 360, 12 pictures a second.
     pub fn new(name: impl Into<String>, kind: SceneKind) -> Self {
         let (width, height, bitrate_kbps) = if kind == SceneKind::Gate { (1280, 720, 1_500) } else { (640, 360, 400) };
-        Self { name: name.into(), kind, width, height, fps: 12, bitrate_kbps, variant: 0 }
+        Self { name: name.into(), kind, width, height, fps: 12, bitrate_kbps, variant: 0, head: None }
     }
 
     /// The same camera at another place of its kind.
     pub fn variant(self, variant: u32) -> Self {
         Self { variant, ..self }
+    }
+
+    /// The same camera on a head.
+    pub fn on(self, head: Arc<Head>) -> Self {
+        Self { head: Some(head), ..self }
     }
 }
 

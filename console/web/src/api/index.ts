@@ -3,7 +3,7 @@ import { momentOf, rfc3339 } from '../video/moment';
 import { bytes, http, lines, query } from './http';
 import type {
   AccessRecord, Alarm, AlarmDetail, AuditRow, BackupHealth, Command, ConsumerHealth, Counts, Credential, CredentialInput, Delivery, Device,
-  Diagnostic, DryRunLine, EventRow, Health, Level, Passage, PatrolRound, PatrolRoute, PatrolRouteInput, PatrolVerdict, Person, PersonInput, Place, PointChart, Preferences, Priority, Recording, Rule, RuleVersion, RuleWords, Session,
+  Diagnostic, DryRunLine, EventRow, Health, Level, Passage, PatrolRound, PatrolRoute, PatrolRouteInput, PatrolVerdict, Person, PersonInput, Place, PointChart, Preferences, Priority, PtzHead, PtzMoving, Recording, Rule, RuleVersion, RuleWords, Session,
   Story, Target, User, WorkOrder, WorkOrderState,
 } from './types';
 
@@ -57,6 +57,14 @@ export const api = {
     cancel: (id: string) => http.post<Command>(`/api/commands/${part(id)}/cancel`),
     send: (device: string, verb: string, args?: Record<string, unknown>, why?: string) =>
       http.post<Command>(`/api/devices/${part(device)}/commands`, { verb, ...(args && { args }), ...(why && { why }) }),
+  },
+  ptz: {
+    get: (camera: string) => http.get<PtzHead>(`/api/cameras/${part(camera)}/ptz`),
+    move: (camera: string, way: { pan: number; tilt: number; zoom: number; hold?: number }) =>
+      http.post<PtzMoving>(`/api/cameras/${part(camera)}/ptz/move`, way),
+    stop: (camera: string) => http.post<void>(`/api/cameras/${part(camera)}/ptz/stop`),
+    store: (camera: string, name: string) => http.post<{ token: string }>(`/api/cameras/${part(camera)}/ptz/presets`, { name }),
+    remove: (camera: string, token: string) => http.del(`/api/cameras/${part(camera)}/ptz/presets/${part(token)}`),
   },
   alarms: {
     list: (filter: Filter) => http.get<{ alarms: Alarm[]; counts: Counts }>(query('/api/alarms', filter)),

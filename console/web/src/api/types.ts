@@ -369,6 +369,37 @@ export interface CameraHealth extends StreamHealth {
   key: string;
   recording: boolean;
   sub: StreamHealth | null;
+  onvif?: OnvifHealth | null;
+}
+export interface OnvifHealth {
+  state: 'connecting' | 'connected' | 'without_events' | 'away' | 'unauthorised';
+  since: string;
+  error: string;
+  identity: { maker: string; model: string; firmware: string; serial: string };
+  clock_off_ms: number | null;
+  ptz: boolean;
+  subscriptions: number;
+  notifications: number;
+}
+/** A camera's head. `reason` is empty while it can be moved. */
+export interface PtzHead {
+  available: boolean;
+  reason: string;
+  error: string;
+  pan_tilt: boolean;
+  zoom: boolean;
+  absolute: boolean;
+  position: { pan: number; tilt: number; zoom: number } | null;
+  presets: { token: string; name: string }[];
+  /** Names of presets that alarms call. */
+  called: string[];
+  /** An empty name: a command or an alarm. */
+  holder: { name: string; moving: boolean } | null;
+  renew_ms: number;
+}
+export interface PtzMoving {
+  hold: number;
+  taken_from: string | null;
 }
 export interface RecordingHealth {
   dir: string;

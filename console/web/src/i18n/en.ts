@@ -678,6 +678,8 @@ export const en: Dictionary = {
   'hl.seconds.n': '{n} s',
   'hl.substream': 'sub-stream',
   'hl.disk.held': 'nothing is recorded for want of room',
+  'hl.onvif': 'ONVIF',
+  'hl.onvif.error': '{camera}: no ONVIF link: {error}',
   'hl.live': 'Live',
   'hl.notlive': 'Stalled',
   'hl.trend.cpu': 'CPU trend, last {n} readings',

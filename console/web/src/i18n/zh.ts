@@ -674,6 +674,8 @@ const ui = {
   'hl.seconds.n': '{n} 秒',
   'hl.substream': '子码流',
   'hl.disk.held': '空间不足，暂停录像',
+  'hl.onvif': 'ONVIF',
+  'hl.onvif.error': '{camera}：ONVIF 未连接：{error}',
   'hl.live': '实时',
   'hl.notlive': '中断',
   'hl.trend.cpu': '处理器占用走势，最近 {n} 次',

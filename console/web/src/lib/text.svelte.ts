@@ -144,7 +144,9 @@ function paramText(name: string, value: Value): string {
 export function eventText(row: EventRow | TimelineRow): string {
   const params: Params = {};
   const raw: Record<string, Value> = row.params ?? {};
-  for (const [name, value] of Object.entries(raw)) params[name] = paramText(name, value);
+  // A name may come in both languages: `camera` and `camera_zh`.
+  const own = (name: string, value: Value) => (i18n.lang === 'zh' && raw[`${name}_zh`]) || value;
+  for (const [name, value] of Object.entries(raw)) params[name] = paramText(name, own(name, value));
   const turn = raw.active ?? raw.beyond ?? raw.accepted;
   const code = typeof turn === 'boolean' && known('event', `${row.code}.on`) ? `${row.code}.${turn ? 'on' : 'off'}` : row.code;
   if (known('event', code)) return word('event', code, params).replace(/\s+/g, ' ').replace(/[:：\s]+$/, '');
