@@ -38,6 +38,7 @@ pub mod store;
 pub mod telemetry;
 pub mod testkit;
 pub mod video;
+pub mod watchlist;
 pub mod workorder;
 pub mod yardstick;
 
@@ -64,6 +65,7 @@ pub use passage::PassageQuery;
 pub use patrol::{AttestInput, RoundQuery, RouteInput};
 pub use people::{CredentialInput, FaceInput, Gallery, GalleryFace, PersonInput};
 pub use rule::{DryRunError, RuleInput};
+pub use watchlist::{WatchEntryInput, WatchListInput};
 pub use workorder::WorkOrderInput;
 
 /// What pages are shown: field names are the wire's.
@@ -76,7 +78,7 @@ pub mod views {
     pub use crate::ingress::IngressHealth;
     pub use crate::journal::JournalHealth;
     pub use crate::outbox::{DeliveryView, TargetView};
-    pub use crate::passage::PassageView;
+    pub use crate::passage::{Corrected, Found, PassageView};
     pub use crate::patrol::RouteView;
     pub use crate::people::{CredentialView, FaceView, PersonView};
     pub use crate::rule::{DryRun, RuleView, VersionView, Words};
@@ -85,6 +87,7 @@ pub mod views {
     pub use crate::telemetry::{Chart, TelemetryHealth};
     pub use crate::video::ClipRow;
     pub use crate::video::marks::{Mark, MarkKind, Marks};
+    pub use crate::watchlist::{Imported, WatchEntryView, WatchListView};
     pub use crate::workorder::WorkOrderView;
     pub use gatehouse_core::device::shadow::DeviceView;
     pub use gatehouse_core::place::Place as PlaceView;

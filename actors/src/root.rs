@@ -33,7 +33,7 @@ use gatehouse_core::machine::{Context, Machine};
 use gatehouse_core::place::Place;
 use gatehouse_core::recognition::Observation;
 use gatehouse_core::rule::operator::OperatorRules;
-use gatehouse_core::rule::{DecideCall, DecideError, LifeSafety, Rules};
+use gatehouse_core::rule::{DecideError, GateCall, LifeSafety, Rules};
 use gatehouse_core::site::{Compound, Site, SiteError, Spec};
 use gatehouse_core::workorder::{Desk, DeskCall, DeskError};
 use jiff::{SignedDuration, Timestamp};
@@ -142,13 +142,13 @@ pub enum StartError {
 
 type Reference<C, R> = RwLock<Option<ActorRef<Message<C, R>>>>;
 type AlarmBook = ActorRef<Message<AlarmCall, Result<(), AlarmCallError>>>;
-type RuleEngine = ActorRef<Message<DecideCall, Result<(), DecideError>>>;
+type RuleEngine = ActorRef<Message<GateCall, Result<(), DecideError>>>;
 type DeskRef = ActorRef<Message<DeskCall, Result<(), DeskError>>>;
 
 #[derive(Default)]
 struct Office {
     alarms: Arc<Reference<AlarmCall, Result<(), AlarmCallError>>>,
-    rules: Arc<Reference<DecideCall, Result<(), DecideError>>>,
+    rules: Arc<Reference<GateCall, Result<(), DecideError>>>,
     desk: Arc<Reference<DeskCall, Result<(), DeskError>>>,
     feed: Arc<Feed>,
 }

@@ -12,6 +12,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{SinkExt, StreamExt};
 use gatehouse_core::id::{ClipId, DeviceId, PictureId};
 use gatehouse_vision::hub::{Delivery, Viewer};
+use gatehouse_vision::pipeline::picture::crop_path;
 use gatehouse_vision::snapshot::SnapshotError;
 use gatehouse_vision::{Vision, Which};
 use std::sync::Arc;
@@ -74,19 +75,25 @@ async fn stream(socket: WebSocket, mut viewer: Viewer, ended: tokio_util::sync::
 /// `GET /api/cameras/{id}/snapshot.jpg`: the newest picture of a camera.
 pub async fn snapshot(State(app): State<Arc<App>>, At(id): At<DeviceId>) -> Result<Response, ApiError> {
     match vision(&app)?.snapshot_jpeg(id).await {
-        Ok(jpeg) => {
-            Ok(([(header::CONTENT_TYPE, "image/jpeg"), (header::CACHE_CONTROL, "no-store")], jpeg).into_response())
+        Ok((jpeg, at)) => {
+            let kind = [(header::CONTENT_TYPE, "image/jpeg"), (header::CACHE_CONTROL, "no-store")];
+            let mut response = (kind, jpeg).into_response();
+            // When it was taken, for what is drawn over it.
+            recording::put(response.headers_mut(), recording::AT, &at.to_string());
+            Ok(response)
         }
         Err(SnapshotError::UnknownCamera) => Err(ApiError::not_found("camera")),
         Err(error) => Err(ApiError::unavailable("no_picture", error.to_string())),
     }
 }
 
-/// `GET /api/pictures/{id}.jpg`: the picture of an observation.
+/// `GET /api/pictures/{id}.jpg`: the picture of an observation; `{id}-plate.jpg`: its plate by itself.
 pub async fn picture(State(app): State<Arc<App>>, At(file): At<String>) -> Result<Response, ApiError> {
-    let id: PictureId =
-        file.strip_suffix(".jpg").and_then(|id| id.parse().ok()).ok_or_else(|| ApiError::not_found("picture"))?;
+    let name = file.strip_suffix(".jpg").ok_or_else(|| ApiError::not_found("picture"))?;
+    let (id, crop) = name.strip_suffix("-plate").map_or((name, false), |id| (id, true));
+    let id: PictureId = id.parse().map_err(|_| ApiError::not_found("picture"))?;
     for path in app.picture_paths(id) {
+        let path = if crop { crop_path(&path) } else { path };
         if let Ok(jpeg) = tokio::fs::read(&path).await {
             return Ok((
                 [(header::CONTENT_TYPE, "image/jpeg"), (header::CACHE_CONTROL, "private, max-age=86400")],

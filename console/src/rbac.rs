@@ -32,6 +32,12 @@ pub enum Permission {
     /// Answer a guard's question at a lane.
     #[serde(rename = "access.decide")]
     AccessDecide,
+    /// Say what the plate of a wrong read is.
+    #[serde(rename = "access.correct")]
+    AccessCorrect,
+    /// Edit watch lists.
+    #[serde(rename = "watch.write")]
+    WatchWrite,
     /// See people and their credentials.
     #[serde(rename = "people.read")]
     PeopleRead,
@@ -78,7 +84,7 @@ pub enum Permission {
 
 impl Permission {
     /// Every permission a role can hold.
-    pub const ALL: [Permission; 21] = [
+    pub const ALL: [Permission; 23] = [
         Permission::DeviceRead,
         Permission::DeviceCommand,
         Permission::VideoRead,
@@ -86,6 +92,8 @@ impl Permission {
         Permission::AlarmHandle,
         Permission::AccessRead,
         Permission::AccessDecide,
+        Permission::AccessCorrect,
+        Permission::WatchWrite,
         Permission::PeopleRead,
         Permission::PeopleWrite,
         Permission::WorkOrderRead,
@@ -114,6 +122,8 @@ impl Permission {
             Permission::AlarmHandle => "alarm.handle",
             Permission::AccessRead => "access.read",
             Permission::AccessDecide => "access.decide",
+            Permission::AccessCorrect => "access.correct",
+            Permission::WatchWrite => "watch.write",
             Permission::PeopleRead => "people.read",
             Permission::PeopleWrite => "people.write",
             Permission::WorkOrderRead => "work_order.read",
@@ -179,6 +189,8 @@ impl Role {
             P::AlarmHandle => matches!(self, Role::Admin | Role::Operator | Role::Guard),
             P::AccessRead => matches!(self, Role::Admin | Role::Operator | Role::Guard | Role::Manager),
             P::AccessDecide => matches!(self, Role::Admin | Role::Operator | Role::Guard),
+            P::AccessCorrect => matches!(self, Role::Admin | Role::Operator),
+            P::WatchWrite => matches!(self, Role::Admin | Role::Operator | Role::Manager),
             P::PeopleRead => matches!(self, Role::Admin | Role::Operator | Role::Manager),
             P::PeopleWrite => matches!(self, Role::Admin | Role::Manager),
             P::WorkOrderWrite => matches!(self, Role::Admin | Role::Operator | Role::Engineer | Role::Manager),

@@ -52,7 +52,28 @@ pub fn build(app: Arc<App>) -> (Router, Vec<Route>) {
         .add(GET, "/api/events.csv", P::DeviceRead, api::event::export)
         .add(GET, "/api/passages", P::AccessRead, api::passage::list)
         .add(GET, "/api/passages.csv", P::AccessRead, api::passage::export)
+        .add(GET, "/api/passages/{id}", P::AccessRead, api::passage::show)
         .add(POST, "/api/passages/{id}/decision", P::AccessDecide, api::passage::decide)
+        .add(PUT, "/api/passages/{id}/correction", P::AccessCorrect, api::passage::correct)
+        .add(DELETE, "/api/passages/{id}/correction", P::AccessCorrect, api::passage::uncorrect)
+        .add(GET, "/api/watch-lists", P::AccessRead, api::watchlist::list)
+        .add(POST, "/api/watch-lists", P::WatchWrite, api::watchlist::create)
+        .add(PUT, "/api/watch-lists/{id}", P::WatchWrite, api::watchlist::update)
+        .add(DELETE, "/api/watch-lists/{id}", P::WatchWrite, api::watchlist::delete)
+        .add(POST, "/api/watch-lists/{id}/undo", P::WatchWrite, api::watchlist::undelete)
+        .add(GET, "/api/watch-lists/{id}/entries", P::AccessRead, api::watchlist::entries)
+        .add(GET, "/api/watch-lists/{id}/entries.csv", P::AccessRead, api::watchlist::export)
+        .add(POST, "/api/watch-lists/{id}/entries", P::WatchWrite, api::watchlist::add)
+        .add_limited(
+            POST,
+            "/api/watch-lists/{id}/import",
+            P::WatchWrite,
+            api::watchlist::import,
+            DefaultBodyLimit::max(api::watchlist::FILE_LIMIT),
+        )
+        .add(PUT, "/api/watch-entries/{id}", P::WatchWrite, api::watchlist::change)
+        .add(DELETE, "/api/watch-entries/{id}", P::WatchWrite, api::watchlist::remove)
+        .add(POST, "/api/watch-entries/{id}/undo", P::WatchWrite, api::watchlist::restore)
         .add(GET, "/api/access", P::AccessRead, api::access::list)
         .add(GET, "/api/levels", P::PeopleRead, api::access::levels)
         .add(GET, "/api/people", P::PeopleRead, api::people::list)
@@ -144,6 +165,7 @@ async fn live(State(app): State<Arc<App>>, Extension(who): Extension<SignedIn>, 
         epoch: app.feed().epoch(),
         user: who.name,
         role: who.role,
+        overlay: crate::ws::overlay::follow(&app),
         ended: who.ended,
     };
     upgrade.max_message_size(16 * 1024).on_upgrade(move |socket| connection.run(socket))

@@ -29,14 +29,18 @@ pub fn demo(cameras: usize) -> anyhow::Result<Site> {
     Ok(site)
 }
 
-/// The `n`-th camera like this one: its pictures are not searched.
+/// The `n`-th camera like this one: its pictures are not searched, and it has no head to turn.
 fn another(model: &DeviceDef, n: usize) -> anyhow::Result<DeviceDef> {
     let mut camera = model.clone();
     camera.key = format!("{}-{n}", model.key).parse().context("the key of another camera")?;
     camera.name = format!("{} {n}", model.name);
     camera.name_zh = format!("{} {n}", model.name_zh);
+    camera.presets.clear();
     if let Some(stream) = &mut camera.stream {
         stream.look_for.clear();
+        if stream.onvif.take().is_some() {
+            stream.url = format!("rtsp://127.0.0.1:8554/{}", camera.key);
+        }
     }
     Ok(camera)
 }
@@ -178,6 +182,7 @@ fn config(device: &DeviceDef, stream: &StreamDef, demo: Option<&Demo>) -> anyhow
         keep_days: stream.keep_days,
         transport: if stream.udp { Transport::Udp } else { Transport::Tcp },
         record: stream.record,
+        watch_view: stream.watch_view,
         roles: roles.collect(),
         ..CameraConfig::new(device.key.clone(), url)
     })

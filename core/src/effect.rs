@@ -43,7 +43,7 @@ pub enum Record {
     /// An entry of the command ledger.
     Command(Command),
     /// A car's passage.
-    Passage(Passage),
+    Passage(Box<Passage>),
     /// An alarm.
     Alarm(Box<Alarm>),
     /// A line of an alarm's timeline.

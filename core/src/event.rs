@@ -10,7 +10,8 @@ use crate::device::link::{DeviceKind, Outcome, PresenceCause, Verb};
 use crate::device::shadow::Presence;
 use crate::device::telemetry::{PointName, Value};
 use crate::id::{
-    AlarmId, CommandId, CredentialId, DeviceId, EventId, PassageId, PersonId, PictureId, PlaceId, RuleId, WorkOrderId,
+    AlarmId, CommandId, CredentialId, DeviceId, EventId, PassageId, PersonId, PictureId, PlaceId, RuleId, WatchListId,
+    WorkOrderId,
 };
 use crate::passage::Decision;
 use crate::recognition::Seen;
@@ -88,6 +89,7 @@ impl Audience {
                 "device.clock_skew",
                 "access.denied",
                 "plate.read",
+                "camera.view",
                 "face.seen",
                 "command.state",
                 "people.changed",
@@ -331,6 +333,17 @@ pub enum Body {
         latency_ms: u32,
         /// The picture.
         picture: Option<PictureId>,
+        /// Frames that agreed.
+        #[serde(default)]
+        votes: u32,
+    },
+    /// What a camera shows became unusable, or usable again.
+    #[serde(rename = "camera.view")]
+    View {
+        /// What was wrong before: `dark`, `covered`, `defocused`, `moved`, or empty.
+        from: String,
+        /// What is wrong now, or empty.
+        to: String,
     },
     /// A face was decided.
     #[serde(rename = "face.seen")]
@@ -397,6 +410,33 @@ pub enum Body {
         lane: String,
         /// What was decided.
         decision: Decision,
+    },
+    /// An operator corrected a read, or took that back. What was decided on the read stands.
+    #[serde(rename = "passage.corrected")]
+    PassageCorrected {
+        /// Which.
+        passage: PassageId,
+        /// Lane key.
+        lane: String,
+        /// The plate as read.
+        plate: String,
+        /// The plate as corrected; the plate as read where the correction was taken back.
+        text: String,
+        /// Why; empty where it was taken back.
+        reason: String,
+    },
+    /// Someone changed a watch list.
+    #[serde(rename = "watch.changed")]
+    WatchChanged {
+        /// Which.
+        list: WatchListId,
+        /// Its name.
+        name: String,
+        /// The plate concerned, empty for the list itself.
+        plate: String,
+        /// `created`, `changed`, `deleted`, `undeleted`, `entry_added`, `entry_changed`, `entry_removed`, `entry_restored`,
+        /// `imported`.
+        what: String,
     },
     /// A work order moved.
     #[serde(rename = "work_order.moved")]
@@ -539,6 +579,7 @@ impl Body {
             | Body::Face { .. } => &[Audience::Rule, Audience::Operator],
             Body::CommandMoved { .. } => &[Audience::Rule, Audience::Operator, Audience::Alarm],
             Body::ClockSkew { .. }
+            | Body::View { .. }
             | Body::PeopleChanged { .. }
             | Body::ActorQuarantined { .. }
             | Body::TargetMoved { .. }
@@ -553,6 +594,8 @@ impl Body {
             | Body::RuleFired { .. }
             | Body::RuleStopped { .. }
             | Body::RuleChanged { .. }
+            | Body::PassageCorrected { .. }
+            | Body::WatchChanged { .. }
             | Body::ActorRestarted { .. }
             | Body::SystemMoved { .. } => &[],
         }

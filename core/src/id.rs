@@ -90,6 +90,10 @@ ids! {
     PatrolRouteId,
     /// One round of a video patrol.
     PatrolRoundId,
+    /// A list of plates that is watched for.
+    WatchListId,
+    /// One line of it.
+    WatchEntryId,
 }
 
 /// The stable name of a device in configuration and on topics: lower-case words of `a-z 0-9 -`, joined by dots.

@@ -1,6 +1,7 @@
 //! Passages: one car at one lane, from the plate read to the decision.
 
 use crate::id::{DeviceId, PassageId, PersonId, PictureId};
+use crate::recognition::watchlist::WatchHit;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +13,16 @@ pub enum Direction {
     In,
     /// Out of it.
     Out,
+}
+
+impl Direction {
+    /// The word stored and shown.
+    pub fn word(self) -> &'static str {
+        match self {
+            Direction::In => "in",
+            Direction::Out => "out",
+        }
+    }
 }
 
 /// What became of a car.
@@ -56,7 +67,7 @@ pub struct Passage {
     pub direction: Direction,
     /// When.
     pub at: Timestamp,
-    /// The plate as read.
+    /// The plate as read: a correction leaves it as it is.
     pub plate: String,
     /// `blue`, `green`, ….
     pub colour: String,
@@ -64,7 +75,7 @@ pub struct Passage {
     pub confidence: f32,
     /// From frame to decision, milliseconds.
     pub latency_ms: u32,
-    /// The picture.
+    /// The picture of the surest read.
     pub picture: Option<PictureId>,
     /// Whose car.
     pub person: Option<PersonId>,
@@ -79,4 +90,43 @@ pub struct Passage {
     pub note: String,
     /// The lane's barrier.
     pub barrier: DeviceId,
+    /// Frames that agreed on the text.
+    #[serde(default)]
+    pub votes: u32,
+    /// How often this car was read while it was here: duplicates within [`crate::site::Lane::same_car`] are one passage.
+    #[serde(default = "one")]
+    pub reads: u32,
+    /// The last of those reads.
+    #[serde(default)]
+    pub last_at: Option<Timestamp>,
+    /// What an operator read instead.
+    #[serde(default)]
+    pub correction: Option<Correction>,
+    /// Watch lists that the plate as read was on.
+    #[serde(default)]
+    pub hits: Vec<WatchHit>,
+}
+
+fn one() -> u32 {
+    1
+}
+
+impl Passage {
+    /// The plate as people should read it: corrected where someone did.
+    pub fn text(&self) -> &str {
+        self.correction.as_ref().map_or(&self.plate, |correction| &correction.text)
+    }
+}
+
+/// What an operator read on the picture of a wrong read. The decision that was made on the read stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Correction {
+    /// The plate, in stored form.
+    pub text: String,
+    /// Why.
+    pub reason: String,
+    /// Who.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
 }

@@ -16,8 +16,8 @@ async fn a_known_plate_opens_its_barrier_once() {
     assert!(site.all_told().is_empty(), "the same car read twice is one passage");
     let passages = site.system.passages(PassageQuery { limit: 10, ..Default::default() }).await.unwrap();
     assert_eq!(passages.len(), 1);
-    assert_eq!((passages[0].decision, passages[0].person_name.as_str()), (Decision::Opened, "Li"));
-    assert_eq!((passages[0].latency_ms, passages[0].colour.as_str()), (120, "blue"));
+    assert_eq!((passages[0].passage.decision, passages[0].passage.person_name.as_str()), (Decision::Opened, "Li"));
+    assert_eq!((passages[0].passage.latency_ms, passages[0].passage.colour.as_str()), (120, "blue"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -27,10 +27,10 @@ async fn an_unknown_plate_asks_the_guard_who_decides_once() {
     site.alarm("cam-gate", AlarmKind::UnknownPlate, |alarm| alarm.active && alarm.title["plate"] == "京A00001").await;
     assert!(site.all_told().is_empty());
     let asked = site.system.passages(PassageQuery { open: true, limit: 10, ..Default::default() }).await.unwrap();
-    let decided = site.system.passage_decision(asked[0].id, true, "visits 3-201".into(), "zhou").await.unwrap();
+    let decided = site.system.passage_decision(asked[0].passage.id, true, "visits 3-201".into(), "zhou").await.unwrap();
     assert_eq!((decided.decision, decided.by.as_str()), (Decision::OpenedByGuard, "zhou"));
     assert_eq!(site.told("gate-in").await.verb, Verb::Open);
     site.alarm("cam-gate", AlarmKind::UnknownPlate, |alarm| !alarm.active).await;
-    let again = site.system.passage_decision(asked[0].id, false, String::new(), "sun").await.unwrap_err();
+    let again = site.system.passage_decision(asked[0].passage.id, false, String::new(), "sun").await.unwrap_err();
     assert_eq!(again.code(), "already_decided");
 }

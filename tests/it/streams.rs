@@ -47,7 +47,7 @@ async fn a_sub_stream_is_shown_small_and_looked_at_and_the_main_one_is_recorded(
     let clock = told.clock_off_ms.context("a sender report came")?;
     ensure!(clock.abs() < 1_500, "the camera's clock is ours, and yet {clock} ms off");
     let to = Timestamp::now();
-    let picture = Frame::from_image_bytes(&watch.vision.snapshot_jpeg(key().id()).await?)?;
+    let picture = Frame::from_image_bytes(&watch.vision.snapshot_jpeg(key().id()).await?.0)?;
     ensure!(picture.width() == 400, "what is looked at is the sub-stream");
     sleep(Duration::from_millis(300)).await;
     let clip = watch.vision.clip(key().id(), to - SignedDuration::from_secs(1), to).await?;

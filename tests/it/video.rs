@@ -188,7 +188,7 @@ async fn a_camera_is_live_recorded_and_cut_to_the_moment() -> Result<()> {
     let reported = probe(&clip.mp4, data.path())?;
     ensure!(reported.is_none_or(|frames| frames == clip.frames), "ffprobe counts {reported:?}, not {}", clip.frames);
 
-    let picture = Frame::from_image_bytes(&watch.vision.snapshot_jpeg(key().id()).await?)?;
+    let picture = Frame::from_image_bytes(&watch.vision.snapshot_jpeg(key().id()).await?.0)?;
     ensure!((picture.width(), picture.height()) == (640, 360));
     let age = Timestamp::now().as_millisecond() - burnt_in(&picture).context("the strip is readable")? as i64;
     ensure!((-50..1500).contains(&age), "the snapshot is {age} ms old");

@@ -50,8 +50,8 @@ pub struct Any(Option<Known>);
 
 #[derive(Debug)]
 enum Known {
-    H264(H264),
-    H265(H265),
+    H264(Box<H264>),
+    H265(Box<H265>),
 }
 
 impl Decoder for Any {
@@ -63,8 +63,8 @@ impl Decoder for Any {
             Some(_) | None => {}
         }
         let known = match (config.is_h264(), config.is_h265()) {
-            (true, _) => Known::H264(H264::new()),
-            (_, true) => Known::H265(H265::new()),
+            (true, _) => Known::H264(Box::default()),
+            (_, true) => Known::H265(Box::default()),
             (false, false) => return Err(DecodeError::Codec(config.codec.clone())),
         };
         match self.0.insert(known) {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use gatehouse_core::id::PersonId;
 
 use crate::face::{Embedding, FaceOptions, FaceRead, Gallery, Template};
-use crate::frame::Frame;
+use crate::frame::{Frame, FrameError};
 use crate::models;
 use crate::recognizer::{RecognizeError, Recognizer};
 
@@ -25,6 +25,12 @@ pub enum EnrolError {
     /// Not a picture.
     #[error("the photograph is not a readable JPEG or PNG")]
     Unreadable,
+    /// Too many pixels, or none.
+    #[error("{0}")]
+    Size(FrameError),
+    /// The file is not whole.
+    #[error("the photograph ends in the middle; send the whole file")]
+    Truncated,
     /// No face was found.
     #[error("no face was found in the photograph")]
     NoFace,
@@ -47,6 +53,8 @@ impl EnrolError {
     pub fn code(&self) -> &'static str {
         match self {
             EnrolError::Unreadable => "photo_unreadable",
+            EnrolError::Size(_) => "photo_size",
+            EnrolError::Truncated => "photo_truncated",
             EnrolError::NoFace => "no_face",
             EnrolError::SeveralFaces(_) => "several_faces",
             EnrolError::TooSmall(_) => "face_too_small",
@@ -58,10 +66,19 @@ impl EnrolError {
 
 /// The template of the one person a JPEG or PNG shows: 512 numbers of unit length, made by [`MODEL`].
 pub fn template(recognizer: &Recognizer, photo: &[u8]) -> Result<Vec<f32>, EnrolError> {
-    let frame = Frame::from_image_bytes(photo).map_err(|_| EnrolError::Unreadable)?;
+    let frame = Frame::from_image_bytes(photo).map_err(unreadable)?;
     let options = FaceOptions { width_min: 24.0, ..FaceOptions::default() };
     let faces = recognizer.faces(&frame, &options)?;
     Ok(choose(&faces)?.embedding.values().to_vec())
+}
+
+/// Why a photograph could not be read, as far as the one who sent it can do something about it.
+fn unreadable(error: FrameError) -> EnrolError {
+    match error {
+        FrameError::Size { .. } | FrameError::Large { .. } => EnrolError::Size(error),
+        FrameError::Truncated => EnrolError::Truncated,
+        FrameError::Short { .. } | FrameError::Decode(_) | FrameError::Encode(_) => EnrolError::Unreadable,
+    }
 }
 
 /// The face a photograph is about: the largest, if it is large and sharp enough and stands out.
@@ -120,6 +137,16 @@ mod tests {
             landmarks: [[0.0; 2]; 5],
             quality: FaceQuality { sharpness, brightness: 120.0, turn: 0.0 },
         }
+    }
+
+    #[test]
+    fn a_bad_file_says_what_is_wrong_with_it() {
+        let code = |photo: &[u8]| Frame::from_image_bytes(photo).map_err(unreadable).err().map(|error| error.code());
+        let jpeg = crate::frame::Rgb::from_bytes(40, 40, vec![90; 4800]).expect("sized").to_jpeg(90).expect("encodes");
+        assert_eq!(code(&jpeg), None);
+        assert_eq!(code(&jpeg[..jpeg.len() - 9]), Some("photo_truncated"));
+        assert_eq!(code(b""), Some("photo_unreadable"));
+        assert_eq!(code(b"%PDF-1.7"), Some("photo_unreadable"));
     }
 
     #[test]

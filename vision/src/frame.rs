@@ -13,13 +13,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use image::codecs::jpeg::JpegEncoder;
-use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageReader};
+use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageReader, RgbImage, RgbaImage};
 
 pub use warp::{Affine, Homography};
 pub use yuv::YuvRange;
 
 /// Largest side a frame may have; a decoder's answer beyond this is refused before memory is taken.
 pub const MAX_SIDE: u32 = 16_384;
+
+/// Largest picture read from a file, pixels: 8K and some; beyond, memory is for something better.
+pub const PIXELS_MAX: u64 = 50_000_000;
 
 /// Why a frame could not be made, or not be written.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +48,17 @@ pub enum FrameError {
     /// The bytes are no picture this build reads (JPEG and PNG).
     #[error("the picture could not be read; give a JPEG or PNG file")]
     Decode(#[source] image::ImageError),
+    /// A file says it is larger than [`PIXELS_MAX`].
+    #[error("a picture of {width}×{height} has more than {} million pixels; make it smaller", PIXELS_MAX / 1_000_000)]
+    Large {
+        /// Width, pixels.
+        width: u32,
+        /// Height, pixels.
+        height: u32,
+    },
+    /// A JPEG ends before its picture does.
+    #[error("the picture ends in the middle; send the whole file")]
+    Truncated,
     /// A picture could not be written as JPEG.
     #[error("the picture could not be written as JPEG")]
     Encode(#[source] image::ImageError),
@@ -135,16 +149,27 @@ impl Frame {
         Ok(Self { width, height, format: PixelFormat::I420(range), pts, data: data.into() })
     }
 
-    /// Reads a JPEG or PNG, turned upright by its EXIF orientation; pts 0.
+    /// Reads a JPEG or PNG of any colour type, turned upright by its EXIF orientation, what is transparent on white; pts 0.
+    ///
+    /// An error for a file that is cut off, that is larger than [`PIXELS_MAX`], or that is no picture; never half a picture.
     pub fn from_image_bytes(bytes: &[u8]) -> Result<Self, FrameError> {
-        let read = || -> Result<DynamicImage, image::ImageError> {
-            let mut decoder = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?.into_decoder()?;
-            let orientation = decoder.orientation()?;
-            let mut image = DynamicImage::from_decoder(decoder)?;
-            image.apply_orientation(orientation);
-            Ok(image)
-        };
-        let rgb = read().map_err(FrameError::Decode)?.into_rgb8();
+        let mut decoder = ImageReader::new(Cursor::new(bytes))
+            .with_guessed_format()
+            .map_err(|error| FrameError::Decode(error.into()))?
+            .into_decoder()
+            .map_err(FrameError::Decode)?;
+        let (width, height) = decoder.dimensions();
+        check_size(width, height)?;
+        if u64::from(width) * u64::from(height) > PIXELS_MAX {
+            return Err(FrameError::Large { width, height });
+        }
+        if cut_off(bytes) {
+            return Err(FrameError::Truncated);
+        }
+        let orientation = decoder.orientation().map_err(FrameError::Decode)?;
+        let mut image = DynamicImage::from_decoder(decoder).map_err(FrameError::Decode)?;
+        image.apply_orientation(orientation);
+        let rgb = if image.color().has_alpha() { on_white(&image.into_rgba8()) } else { image.into_rgb8() };
         let (width, height) = rgb.dimensions();
         Self::from_rgb(width, height, rgb.into_raw(), Duration::ZERO)
     }
@@ -437,6 +462,25 @@ fn check_size(width: u32, height: u32) -> Result<(), FrameError> {
     }
 }
 
+/// Whether a JPEG has no end after its last scan. Within a scan the two bytes of the end cannot occur (ITU T.81, B.1.1.5).
+fn cut_off(bytes: &[u8]) -> bool {
+    let jpeg = bytes.starts_with(&[0xFF, 0xD8]);
+    let scan = bytes.windows(2).rposition(|pair| pair == [0xFF, 0xDA]);
+    jpeg && !scan.is_some_and(|at| bytes[at..].windows(2).any(|pair| pair == [0xFF, 0xD9]))
+}
+
+/// A picture on white, as whoever sent it saw it.
+fn on_white(picture: &RgbaImage) -> RgbImage {
+    let blend = |value: u8, alpha: u8| {
+        let alpha = u16::from(alpha);
+        ((u16::from(value) * alpha + 255 * (255 - alpha) + 127) / 255) as u8
+    };
+    RgbImage::from_fn(picture.width(), picture.height(), |x, y| {
+        let [r, g, b, a] = picture.get_pixel(x, y).0;
+        image::Rgb([blend(r, a), blend(g, a), blend(b, a)])
+    })
+}
+
 fn encode_jpeg(rgb: &[u8], width: u32, height: u32, quality: u8) -> Result<Vec<u8>, FrameError> {
     let mut out = Vec::with_capacity(rgb.len() / 8);
     JpegEncoder::new_with_quality(&mut out, quality.clamp(1, 100))
@@ -512,6 +556,111 @@ mod tests {
             }
             assert!(rgb.rgb_crop(7, 0, 4, 4).is_none());
             assert!(rgb.rgb_crop(-9, 0, 4, 4).is_none());
+        }
+    }
+
+    fn png(image: &DynamicImage) -> Vec<u8> {
+        let mut out = Cursor::new(Vec::new());
+        image.write_to(&mut out, image::ImageFormat::Png).expect("encodes");
+        out.into_inner()
+    }
+
+    #[test]
+    fn a_jpeg_that_is_cut_off_is_an_error_wherever_it_is_cut() {
+        let jpeg = grey(160, 120).to_jpeg(90).expect("encodes");
+        for length in (0..jpeg.len() - 1).step_by(37) {
+            assert!(Frame::from_image_bytes(&jpeg[..length]).is_err(), "{length} of {}", jpeg.len());
+        }
+        let cut = &jpeg[..jpeg.len() - 4];
+        assert!(matches!(Frame::from_image_bytes(cut), Err(FrameError::Truncated)));
+        let trailing = [&jpeg[..], b"camera's own words"].concat();
+        assert!(Frame::from_image_bytes(&trailing).is_ok(), "what follows the end is nobody's business");
+        let png = png(&DynamicImage::ImageLuma8(image::GrayImage::new(40, 30)));
+        for length in 0..png.len() - 12 {
+            assert!(Frame::from_image_bytes(&png[..length]).is_err(), "{length} of {}", png.len());
+        }
+    }
+
+    #[test]
+    fn a_picture_of_no_or_too_many_pixels_is_refused_by_its_header() {
+        let small = png(&DynamicImage::ImageLuma8(image::GrayImage::new(8, 8)));
+        // The header's own checksum is over bytes 12–28; a reader that believes the size must not take memory for it.
+        for (width, height) in [(0_u32, 0_u32), (0, 9), (12_000, 12_000), (u32::MAX, 1)] {
+            let mut bytes = small.clone();
+            bytes[16..20].copy_from_slice(&width.to_be_bytes());
+            bytes[20..24].copy_from_slice(&height.to_be_bytes());
+            let sum = crc(&bytes[12..29]);
+            bytes[29..33].copy_from_slice(&sum.to_be_bytes());
+            assert!(Frame::from_image_bytes(&bytes).is_err(), "{width}×{height}");
+        }
+        let mut bytes = small;
+        bytes[16..20].copy_from_slice(&12_000_u32.to_be_bytes());
+        bytes[20..24].copy_from_slice(&12_000_u32.to_be_bytes());
+        let sum = crc(&bytes[12..29]);
+        bytes[29..33].copy_from_slice(&sum.to_be_bytes());
+        assert!(matches!(Frame::from_image_bytes(&bytes), Err(FrameError::Large { width: 12_000, height: 12_000 })));
+    }
+
+    /// CRC-32 as PNG has it.
+    fn crc(bytes: &[u8]) -> u32 {
+        let step = |sum: u32, byte: &u8| {
+            (0..8).fold(sum ^ u32::from(*byte), |sum, _| if sum & 1 == 1 { sum >> 1 ^ 0xEDB8_8320 } else { sum >> 1 })
+        };
+        !bytes.iter().fold(u32::MAX, step)
+    }
+
+    #[test]
+    fn an_8k_and_a_grey_picture_are_read() {
+        let mut jpeg = Vec::new();
+        let (width, height) = (7680, 4320);
+        let luma = vec![90_u8; (width * height) as usize];
+        JpegEncoder::new_with_quality(&mut jpeg, 50)
+            .encode(&luma, width, height, ExtendedColorType::L8)
+            .expect("encodes");
+        let frame = Frame::from_image_bytes(&jpeg).expect("reads");
+        assert_eq!((frame.width(), frame.height()), (width, height));
+        assert!(frame.to_rgb().pixel(4000, 2000).iter().all(|v| v.abs_diff(90) <= 1));
+        let sixteen = png(&DynamicImage::ImageLuma16(image::ImageBuffer::from_pixel(4, 3, image::Luma([0x8000]))));
+        assert!(Frame::from_image_bytes(&sixteen).expect("reads").data().iter().all(|v| v.abs_diff(128) <= 1));
+    }
+
+    #[test]
+    fn what_is_transparent_is_white_not_whatever_lies_beneath() {
+        let pixel = |alpha| image::Rgba([10, 20, 30, alpha]);
+        let image = image::RgbaImage::from_fn(3, 1, |x, _| pixel([0, 128, 255][x as usize]));
+        let frame = Frame::from_image_bytes(&png(&DynamicImage::ImageRgba8(image))).expect("reads");
+        assert_eq!(frame.data()[..3], [255, 255, 255]);
+        assert_eq!(frame.data()[6..], [10, 20, 30]);
+        assert!((130..135).contains(&frame.data()[3]));
+    }
+
+    #[test]
+    fn a_photograph_lying_on_its_side_is_turned_upright_by_its_exif() {
+        let mut rgb = Rgb::from_bytes(60, 20, vec![20; 3600]).expect("sized");
+        // The left end is white: turned by a quarter clockwise it is the top.
+        for y in 0..20 {
+            rgb.data_mut()[y * 180..][..60].fill(250);
+        }
+        let plain = rgb.to_jpeg(95).expect("encodes");
+        // TIFF, big endian, one entry: orientation (0x0112), short, 6.
+        let tiff = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
+        let body = [b"Exif\0\0", &tiff[..]].concat();
+        let length = (body.len() as u16 + 2).to_be_bytes();
+        let turned = [&plain[..2], &[0xFF, 0xE1], &length, &body, &plain[2..]].concat();
+        let frame = Frame::from_image_bytes(&turned).expect("reads");
+        assert_eq!((frame.width(), frame.height()), (20, 60));
+        let upright = frame.to_rgb();
+        assert!(upright.pixel(10, 8)[0] > 200 && upright.pixel(10, 50)[0] < 60);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_damaged_picture_is_never_a_panic(at in 0_usize..4000, value: u8, cut in 0_usize..4000) {
+            let mut jpeg = grey(64, 48).to_jpeg(90).expect("encodes");
+            let (at, cut) = (at % jpeg.len(), cut % jpeg.len());
+            jpeg[at] = value;
+            let _ = Frame::from_image_bytes(&jpeg);
+            let _ = Frame::from_image_bytes(&jpeg[cut..]);
         }
     }
 

@@ -19,6 +19,7 @@ pub mod hub;
 pub mod models;
 pub mod motion;
 pub mod onnx;
+pub mod overlay;
 pub mod pipeline;
 pub mod plate;
 mod problems;
@@ -30,6 +31,7 @@ pub mod snapshot;
 #[cfg(test)]
 mod testkit;
 pub mod track;
+pub mod view;
 mod vision;
 
 pub use feed::{StreamStatus, Which};

@@ -16,6 +16,7 @@ use crate::decode::{Any, DecodeError, Decoder};
 use crate::frame::Frame;
 use crate::hub::{AccessUnit, LATE_MAX};
 use crate::motion::{MotionGate, MotionOptions, SizeGate};
+use crate::view::{Problem, ViewOptions, ViewWatch};
 use decide::{FaceWatch, PlateWatch};
 use gatehouse_core::id::{DeviceId, DeviceKey};
 use gatehouse_core::recognition::face::FacePolicy;
@@ -83,6 +84,7 @@ impl Analysis {
         id: DeviceId,
         key: DeviceKey,
         roles: &[Role],
+        watch_view: bool,
         pool: Arc<Pool>,
         sink: Sink,
         on_problem: OnProblem,
@@ -101,7 +103,7 @@ impl Analysis {
             decoded: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
         });
-        let thread = Thread { shared: shared.clone(), subject, pool, sink, on_problem };
+        let thread = Thread { shared: shared.clone(), subject, pool, sink, on_problem, watch_view };
         // Thread names hold 15 bytes.
         let name: String = format!("see-{key}").chars().take(15).collect();
         std::thread::Builder::new().name(name).spawn(move || thread.run())?;
@@ -162,11 +164,13 @@ struct Thread {
     pool: Arc<Pool>,
     sink: Sink,
     on_problem: OnProblem,
+    watch_view: bool,
 }
 
 impl Thread {
     fn run(self) {
         let mut eye = Eye::new(Box::new(Any::default()));
+        eye.view = self.watch_view.then(|| ViewWatch::new(ViewOptions::default()));
         let mut unsupported = false;
         while let Some((unit, late, triggered)) = self.next() {
             let now = time_of(&unit);
@@ -192,6 +196,13 @@ impl Thread {
                         latency_ms: received.elapsed().as_millis().min(60_000) as u32,
                         picture: None,
                         seen: Seen::Motion { active },
+                    }),
+                    Out::View { problem, at } => (self.sink)(Observation {
+                        camera: self.subject.id,
+                        observed_at: at,
+                        latency_ms: received.elapsed().as_millis().min(60_000) as u32,
+                        picture: None,
+                        seen: Seen::View { problem: problem.map_or("", Problem::word).to_owned() },
                     }),
                     Out::Look { frame, captured } if self.subject.plates.is_some() || self.subject.faces.is_some() => {
                         self.pool.offer(Job { subject: self.subject.clone(), frame, captured, received });
@@ -245,6 +256,7 @@ fn time_of(unit: &AccessUnit) -> Duration {
 enum Out {
     Decoded { frame: Frame, at: Timestamp, count: u64 },
     Motion { active: bool, at: Timestamp },
+    View { problem: Option<Problem>, at: Timestamp },
     Look { frame: Frame, captured: Timestamp },
     Failed(DecodeError),
 }
@@ -254,6 +266,7 @@ struct Eye {
     decoder: Box<dyn Decoder>,
     gate: MotionGate,
     sizes: SizeGate,
+    view: Option<ViewWatch>,
     /// Units since the last decoded one, to be decoded when something wakes.
     group: Vec<Arc<AccessUnit>>,
     broken: bool,
@@ -271,6 +284,7 @@ impl Eye {
             decoder,
             gate: MotionGate::new(MotionOptions::default()),
             sizes: SizeGate::default(),
+            view: None,
             group: Vec::new(),
             broken: true,
             awake_until: Duration::ZERO,
@@ -337,6 +351,8 @@ impl Eye {
                     if motion.suspect {
                         self.awake_until = self.awake_until.max(now + SUSPECT_FOR);
                     }
+                    let problem = self.view.as_mut().and_then(|view| view.look(&frame));
+                    out.extend(problem.map(|problem| Out::View { problem, at: unit.captured }));
                     count += 1;
                     newest = Some((frame, unit.captured));
                 }

@@ -5,6 +5,7 @@ use crate::frame::FrameError;
 use crate::hub::Hub;
 use crate::pipeline::Newest;
 use bytes::Bytes;
+use jiff::Timestamp;
 
 /// JPEG quality.
 const QUALITY: u8 = 85;
@@ -30,15 +31,15 @@ pub enum SnapshotError {
     Encode(#[from] FrameError),
 }
 
-/// Makes the picture: from what analysis decoded when that is recent, else from the cached group of pictures.
+/// Makes the picture, and says when it was taken: from what analysis decoded when that is recent, else from the cached group of pictures.
 ///
 /// Takes some 10–200 ms of computing: call it where blocking is allowed.
-pub fn jpeg(hub: &Hub, newest: Option<Newest>) -> Result<Bytes, SnapshotError> {
+pub fn jpeg(hub: &Hub, newest: Option<Newest>) -> Result<(Bytes, Timestamp), SnapshotError> {
     let latest = hub.newest().ok_or(SnapshotError::NoPicture)?;
     if let Some((frame, at)) = newest
         && (latest.captured.as_millisecond() - at.as_millisecond()).abs() <= RECENT_MS
     {
-        return Ok(frame.to_jpeg(QUALITY)?.into());
+        return Ok((frame.to_jpeg(QUALITY)?.into(), at));
     }
     let group = hub.group_of_pictures();
     let group = if group.len() > UNITS_MAX { &group[..1] } else { &group[..] };
@@ -47,7 +48,7 @@ pub fn jpeg(hub: &Hub, newest: Option<Newest>) -> Result<Bytes, SnapshotError> {
     let mut failed = None;
     for unit in group {
         match decoder.decode(unit) {
-            Ok(frame) => picture = frame.or(picture),
+            Ok(frame) => picture = frame.map(|frame| (frame, unit.captured)).or(picture),
             Err(error) => {
                 failed = Some(error);
                 break;
@@ -55,7 +56,7 @@ pub fn jpeg(hub: &Hub, newest: Option<Newest>) -> Result<Bytes, SnapshotError> {
         }
     }
     match (picture, failed) {
-        (Some(frame), _) => Ok(frame.to_jpeg(QUALITY)?.into()),
+        (Some((frame, at)), _) => Ok((frame.to_jpeg(QUALITY)?.into(), at)),
         (None, Some(error)) => Err(error.into()),
         (None, None) => Err(SnapshotError::NoPicture),
     }

@@ -5,6 +5,7 @@ use crate::feed::{Feed, StreamStatus, Which};
 use crate::figures::{Latency, Spread};
 use crate::hub::Hub;
 use crate::models::RuntimePaths;
+use crate::overlay::Boxes;
 use crate::pipeline::pool::{Loader, OnProblem, Pool, Readers, Sink};
 use crate::pipeline::{Analysis, Role, picture};
 use crate::problems::{Problems, Tell};
@@ -79,6 +80,8 @@ pub struct CameraConfig {
     pub keep_days: Option<u32>,
     /// What it is looked at for; empty: nothing.
     pub roles: Vec<Role>,
+    /// Whether a dark, covered, blurred or turned picture is told; only of a camera that is looked at.
+    pub watch_view: bool,
 }
 
 impl CameraConfig {
@@ -95,6 +98,7 @@ impl CameraConfig {
             record: true,
             keep_days: None,
             roles: Vec::new(),
+            watch_view: true,
         }
     }
 }
@@ -292,7 +296,10 @@ impl Vision {
         };
         let (pool, sink, on_problem) = (inner.pool.clone(), inner.sink.clone(), inner.on_problem.clone());
         let analysis = (!config.roles.is_empty())
-            .then(|| Analysis::start(config.id, config.key.clone(), &config.roles, pool, sink, on_problem))
+            .then(|| {
+                let (key, view) = (config.key.clone(), config.watch_view);
+                Analysis::start(config.id, key, &config.roles, view, pool, sink, on_problem)
+            })
             .transpose()
             .map_err(failed("the analysis"))?;
         sub.as_mut().unwrap_or(&mut main).analysis = analysis;
@@ -395,18 +402,23 @@ impl Vision {
         self.inner.recorder.extent(&self.key(id)?)
     }
 
-    /// The latest picture of a camera.
-    pub async fn snapshot_jpeg(&self, id: DeviceId) -> Result<Bytes, SnapshotError> {
+    /// The latest picture of a camera, and when it was taken.
+    pub async fn snapshot_jpeg(&self, id: DeviceId) -> Result<(Bytes, Timestamp), SnapshotError> {
         self.snapshot_of(id, Which::Sub).await
     }
 
     /// The latest picture of one stream of a camera; one without a sub-stream gives its only one.
-    pub async fn snapshot_of(&self, id: DeviceId, which: Which) -> Result<Bytes, SnapshotError> {
+    pub async fn snapshot_of(&self, id: DeviceId, which: Which) -> Result<(Bytes, Timestamp), SnapshotError> {
         let camera = self.camera(id).ok_or(SnapshotError::UnknownCamera)?;
         let feed = camera.feed(which).clone();
         let newest = feed.analysis.as_ref().and_then(Analysis::newest);
         let made = tokio::task::spawn_blocking(move || snapshot::jpeg(&feed.hub, newest));
         made.await.map_err(|_| SnapshotError::NoPicture)?
+    }
+
+    /// Follows what recognition finds in a camera's pictures, to draw it over them. `None`: no such camera.
+    pub fn overlay(&self, id: DeviceId) -> Option<tokio::sync::watch::Receiver<Arc<Boxes>>> {
+        self.camera(id).map(|_| self.inner.pool.overlays.follow(id))
     }
 
     /// Where an observation's picture lies; `at` is its `observed_at`.

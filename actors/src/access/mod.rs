@@ -4,6 +4,7 @@ pub(crate) mod store;
 
 use crate::error::Error;
 use crate::root::System;
+use crate::watchlist;
 use gatehouse_core::access::{AccessRecord, Schedule, Snapshot, Via};
 use gatehouse_core::id::{AccessId, DeviceId, PersonId, PictureId};
 use gatehouse_core::site::{Compound, Site};
@@ -95,10 +96,16 @@ impl System {
             .collect()
     }
 
+    /// The name of someone who may hold credentials, out of memory.
+    pub fn holder_name(&self, id: PersonId) -> Option<String> {
+        self.shared().access.get().people.get(&id).map(|holder| holder.name.clone())
+    }
+
     /// Makes the snapshot anew: after every change of people, and every five minutes.
     pub(crate) async fn refresh_access(&self) -> Result<(), Error> {
         let mut snapshot = of_site(&self.site(), &self.compound());
         store::fill(self.pool(), &mut snapshot, self.now()).await?;
+        snapshot.watch = watchlist::store::in_force(self.pool(), self.now()).await?;
         self.shared().access.set(snapshot);
         Ok(())
     }

@@ -288,7 +288,7 @@ impl Journal {
                     }
                     bus.publish(Change::Command(Arc::new(view)));
                 }
-                Record::Passage(row) => bus.publish(Change::Passage(Arc::new(row))),
+                Record::Passage(row) => bus.publish(Change::Passage(Arc::new(*row))),
                 Record::Alarm(row) => {
                     let view = Arc::new(AlarmView::from(&*row));
                     self.0.tally.put(&view, row.closed_at.is_none());

@@ -1,1 +1,1 @@
-import{Ft as e,Gt as t,Lt as n,Ut as r,nn as i,sn as a,xn as o,xt as s}from"./index.js";var c=t(`<div><!></div>`);function l(t,l){let u=s(l,`scroll`,3,!1);var d=c();let f;var p=a(d);n(p,()=>l.children),o(d),i(()=>f=e(d,1,`page svelte-1f8rqm3`,null,f,{scroll:u()})),r(t,d)}export{l as t};
+import{En as e,Ht as t,Jt as n,Xt as r,fn as i,sn as a,xt as o,zt as s}from"./index.js";var c=r(`<div><!></div>`);function l(r,l){let u=o(l,`scroll`,3,!1);var d=c();let f;var p=i(d);t(p,()=>l.children),e(d),a(()=>f=s(d,1,`page svelte-1f8rqm3`,null,f,{scroll:u()})),n(r,d)}export{l as t};

@@ -25,5 +25,6 @@ pub mod rule;
 pub mod session;
 pub mod telemetry;
 pub mod user;
+pub mod watchlist;
 pub mod webhook;
 pub mod work_order;

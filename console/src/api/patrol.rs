@@ -219,12 +219,11 @@ pub async fn look(
     At((id, stop)): At<(PatrolRoundId, usize)>,
 ) -> Result<Json<Round>, ApiError> {
     let camera = app.system().patrol_may_look(id, stop, &who.name).await?;
-    let jpeg = vision(&app)?.snapshot_of(camera, Which::Main).await.map_err(|error| match error {
+    let (jpeg, at) = vision(&app)?.snapshot_of(camera, Which::Main).await.map_err(|error| match error {
         SnapshotError::UnknownCamera => ApiError::not_found("camera"),
         other => ApiError::unavailable("no_picture", other.to_string())
             .remedy("try again, or say that the stop cannot be seen"),
     })?;
-    let at = app.system().now();
     let picture = StopPicture { id: app.system().patrol_picture_id(), sha256: hash(&jpeg), at };
     let path = path_of(&folder(&app), picture.id).ok_or_else(|| ApiError::not_found("picture"))?;
     let kept = tokio::task::spawn_blocking(move || keep(&path, &jpeg)).await;

@@ -184,6 +184,7 @@ pub async fn export(
 }
 
 /// When the first picture of an answer was taken.
+pub(crate) const AT: HeaderName = HeaderName::from_static("gatehouse-at");
 pub(crate) const FROM: HeaderName = HeaderName::from_static("gatehouse-from");
 /// When its last picture ends.
 pub(crate) const TO: HeaderName = HeaderName::from_static("gatehouse-to");

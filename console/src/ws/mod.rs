@@ -1,5 +1,6 @@
 //! The live feed: one WebSocket per page, topics with sequence numbers, snapshots and replay.
 
+pub mod overlay;
 pub mod protocol;
 pub mod session;
 pub mod topic;

@@ -59,6 +59,41 @@ pub fn addressed(kind: &str, id: u32, rest: &str) -> String {
     format!("{{\"t\":\"{kind}\",\"id\":{id},{rest}")
 }
 
+/// The boxes of one camera's newest looked-at picture, to be drawn over its video: the data of an `ev` of the topic
+/// `overlay/<camera>`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OverlayFrame {
+    /// When the picture was taken, Unix microseconds: the capture time that its message on the video socket carries.
+    pub at_us: i64,
+    /// The boxes.
+    pub boxes: Vec<OverlayBox>,
+}
+
+/// One box, in shares of the picture.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OverlayBox {
+    /// `plate` or `face`.
+    pub kind: &'static str,
+    /// Left edge, 0–1.
+    pub x: f32,
+    /// Upper edge, 0–1.
+    pub y: f32,
+    /// Width, 0–1.
+    pub w: f32,
+    /// Height, 0–1.
+    pub h: f32,
+    /// The plate as read in this picture, or the name of a person who was recognised; empty for anyone else.
+    pub text: String,
+    /// Whether that is sure: a read of at least 0.9, a face that may open.
+    pub sure: bool,
+}
+
+/// An event that is numbered for one subscription alone: what was left out between two of them leaves no gap.
+pub fn event(id: u32, seq: u64, data: &impl Serialize) -> Option<String> {
+    let data = serde_json::to_string(data).ok()?;
+    Some(addressed("ev", id, &format!("\"seq\":{seq},\"data\":{data}}}")))
+}
+
 /// A heartbeat with the server's clock, microseconds are not needed: RFC 3339.
 pub fn heartbeat(now: jiff::Timestamp) -> String {
     format!("{{\"t\":\"hb\",\"ts\":\"{now}\"}}")
@@ -84,6 +119,17 @@ mod tests {
         assert_eq!(
             serde_json::from_str::<ClientMessage>(text).unwrap(),
             ClientMessage::Sub { id: 3, topic: "alarms".into(), from }
+        );
+    }
+
+    #[test]
+    fn an_overlay_is_spelt_as_frozen() {
+        let face = OverlayBox { kind: "face", x: 0.5, y: 0.25, w: 0.1, h: 0.2, text: String::new(), sure: false };
+        let plate = OverlayBox { kind: "plate", text: "粤B12345".into(), sure: true, ..face.clone() };
+        let frame = OverlayFrame { at_us: 1_773_483_300_000_000, boxes: vec![plate, face] };
+        assert_eq!(
+            event(7, 3, &frame).as_deref(),
+            Some(include_str!("../../../tests/it/wire/overlay.json").trim_end())
         );
     }
 

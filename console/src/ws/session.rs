@@ -3,11 +3,13 @@
 //! Each subscription is a task that forwards its topic into the connection's queue. The queue is bounded: when a page
 //! cannot keep up, the connection closes with 1013 (try again later) and the page resumes from its last position.
 
-use super::protocol::{self, ClientMessage, Hello, Position};
+use super::protocol::{self, ClientMessage, Hello, OverlayFrame, Position};
 use super::topic::{Healing, Published, Start, Topic};
-use crate::rbac::Role;
+use crate::rbac::{Permission, Role};
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use futures_util::stream::BoxStream;
 use futures_util::{SinkExt, StreamExt};
+use gatehouse_core::id::DeviceId;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +29,15 @@ const TRY_AGAIN_LATER: u16 = 1013;
 /// Code of a close because the session ended.
 const POLICY: u16 = 1008;
 
+/// Begins to follow the boxes of a camera; `None`: no such camera.
+pub type Follow = Arc<dyn Fn(DeviceId) -> Option<OverlayStream> + Send + Sync>;
+
+/// The boxes of a camera, newest first come; the end of the stream is the camera's.
+pub type OverlayStream = BoxStream<'static, OverlayFrame>;
+
+/// The topics of boxes begin so; a camera's id follows.
+const OVERLAY: &str = "overlay/";
+
 /// What a connection needs to know.
 pub struct Connection {
     /// Every topic by name.
@@ -37,6 +48,8 @@ pub struct Connection {
     pub user: String,
     /// As what.
     pub role: Role,
+    /// Follows a camera's boxes: `overlay/<camera>`.
+    pub overlay: Follow,
     /// Ends when the session does.
     pub ended: tokio_util::sync::CancellationToken,
 }
@@ -108,6 +121,9 @@ impl Connection {
                 if tasks.len() >= SUBSCRIPTIONS && !tasks.contains_key(&id) {
                     return Some(protocol::error(Some(id), "too_many"));
                 }
+                if let Some(camera) = topic.strip_prefix(OVERLAY) {
+                    return self.overlay(id, camera, tx, tasks);
+                }
                 let Some(topic) = self.topics.get(topic.as_str()) else {
                     return Some(protocol::error(Some(id), "unknown_topic"));
                 };
@@ -121,6 +137,24 @@ impl Connection {
                 None
             }
         }
+    }
+
+    fn overlay(
+        &self,
+        id: u32,
+        camera: &str,
+        tx: &mpsc::Sender<String>,
+        tasks: &mut BTreeMap<u32, JoinHandle<()>>,
+    ) -> Option<String> {
+        if !self.role.may(Permission::VideoRead) {
+            return Some(protocol::error(Some(id), "forbidden"));
+        }
+        let stream = camera.parse().ok().and_then(|camera| (self.overlay)(camera));
+        let Some(stream) = stream else { return Some(protocol::error(Some(id), "unknown_topic")) };
+        if let Some(old) = tasks.insert(id, tokio::spawn(draw(stream, id, tx.clone()))) {
+            old.abort();
+        }
+        None
     }
 
     fn seen(&self, from: Option<Position>) -> Option<u64> {
@@ -181,6 +215,23 @@ async fn follow(topic: Arc<Topic>, id: u32, seen: Option<u64>, tx: mpsc::Sender<
                     break;
                 }
             }
+        }
+    }
+}
+
+/// Forwards boxes: only the newest count, so a page that is slow is left out rather than cut off.
+async fn draw(mut stream: OverlayStream, id: u32, tx: mpsc::Sender<String>) {
+    // Nothing of what was before is of use: every subscription counts from one.
+    if tx.send(protocol::addressed("snap", id, "\"seq\":0,\"data\":null}")).await.is_err() {
+        return;
+    }
+    let mut seq = 0;
+    while let Some(frame) = stream.next().await {
+        let Some(text) = protocol::event(id, seq + 1, &frame) else { continue };
+        match tx.try_send(text) {
+            Ok(()) => seq += 1,
+            Err(mpsc::error::TrySendError::Full(_)) => {}
+            Err(mpsc::error::TrySendError::Closed(_)) => return,
         }
     }
 }

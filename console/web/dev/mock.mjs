@@ -24,6 +24,8 @@ const commands = new Map();
 const orders = new Map();
 const sessions = new Set();
 const removed = new Map();
+const watchLists = [{ id: id(), name: 'VIP', listing: 'welcome', alarm: null, opens: true, version: 1, by: 'admin', at: new Date().toISOString() }];
+const watchEntries = [{ id: id(), list: watchLists[0].id, plate: '粤B88888', note: 'the owner', valid_until: null, by: 'admin', at: new Date().toISOString() }];
 let audit = [];
 let users = [
   { id: id(), name: 'admin', role: 'admin', enabled: true }, { id: id(), name: 'zhao', role: 'operator', enabled: true },
@@ -100,6 +102,7 @@ function passage(plate, colour, known, decision, at = now(), direction = 'in') {
     id: id(), lane: direction === 'in' ? 'gate-in' : 'gate-out', camera: D[direction === 'in' ? 'cam-gate-in' : 'cam-gate-out'].id, direction, at, plate, colour, confidence: 0.9 + rnd() * 0.099,
     latency_ms: Math.round(180 + rnd() * 160), picture: `/api/pictures/${encodeURIComponent(plate || 'unread')}.jpg`, person: known ? people.find((x) => x.name === known)?.id ?? null : null,
     person_name: known ?? '', decision, by: decision === 'opened' ? 'rule' : '', barrier: D[direction === 'in' ? 'gate-in' : 'gate-out'].id,
+    note: '', votes: 4, reads: 1, last_at: null, correction: null, hits: [],
   };
   passages.unshift(p);
   publish('passages', 'ev', { data: p });
@@ -227,7 +230,7 @@ const deliveries = [
 // ---- HTTP
 const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };
 const CSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; connect-src 'self'; worker-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
-const session = () => ({ user: { id: users[0].id, name: 'admin', role: 'admin' }, site: { name: 'Cedar Court', name_zh: '雪松苑', zone: 'Asia/Shanghai', demo: true }, permissions: ['device.read', 'device.command', 'video.read', 'alarm.read', 'alarm.handle', 'access.read', 'access.decide', 'people.read', 'people.write', 'work_order.read', 'work_order.write', 'rule.read', 'rule.write', 'health.read', 'system.operate', 'backup.run', 'demo.play', 'user.manage', 'audit.read'], version: '0.1.0', epoch: EPOCH });
+const session = () => ({ user: { id: users[0].id, name: 'admin', role: 'admin' }, site: { name: 'Cedar Court', name_zh: '雪松苑', zone: 'Asia/Shanghai', demo: true }, permissions: ['device.read', 'device.command', 'video.read', 'alarm.read', 'alarm.handle', 'access.read', 'access.decide', 'access.correct', 'watch.write', 'people.read', 'people.write', 'work_order.read', 'work_order.write', 'rule.read', 'rule.write', 'health.read', 'system.operate', 'backup.run', 'demo.play', 'user.manage', 'audit.read'], version: '0.1.0', epoch: EPOCH });
 const fail = (status, code, message = code) => ({ status, body: { error: { code, message } } });
 const picture = (text, sub = '') => `<svg xmlns="http://www.w3.org/2000/svg" width="640" height="360"><defs><linearGradient id="g" x2="0" y2="1"><stop stop-color="#48525c"/><stop offset="1" stop-color="#1d2329"/></linearGradient></defs><rect width="640" height="360" fill="url(#g)"/><path d="M0 300L220 150h200l220 150z" fill="#2d343b"/><rect x="200" y="150" width="240" height="110" rx="22" fill="#11161b"/><rect x="255" y="210" width="130" height="36" rx="4" fill="#1d4fa3" stroke="#fff"/><text x="320" y="235" fill="#fff" font-family="sans-serif" font-size="20" text-anchor="middle">${text}</text><text x="14" y="26" fill="#dfe5ea" font-family="monospace" font-size="15">${sub || now().slice(0, 19)}</text></svg>`;
 /** A day's curve with a silence in it, or a state that comes and goes. */
@@ -339,7 +342,35 @@ function route(method, path, q, body) {
       const rows = newest(events.filter((e) => (!q.get('device') || e.device === q.get('device')) && (!q.get('code') || e.code === q.get('code')) && (!q.get('q') || JSON.stringify(e).includes(q.get('q')))));
       return word === 'events' ? { events: rows } : { type: 'text/csv', text: csv(rows) };
     }
+    case 'GET watch-lists': {
+      if (!key) return { lists: watchLists.map((l) => ({ ...l, entries: watchEntries.filter((e) => e.list === l.id).length })) };
+      const rows = watchEntries.filter((e) => e.list === key && `${e.plate} ${e.note}`.includes((q.get('q') ?? '').toUpperCase()));
+      return verb === 'entries' ? { entries: rows } : { type: 'text/csv', text: csv(rows) };
+    }
+    case 'POST watch-lists': {
+      const stamped = { by: 'admin', at: now() };
+      if (!key) { const l = { id: id(), ...body, version: 1, ...stamped }; watchLists.push(l); return { status: 201, body: { ...l, entries: 0 } }; }
+      if (verb === 'undo') { const l = removed.get(key); watchLists.push(l); return l; }
+      if (verb === 'import') return { added: 0, changed: 0, unchanged: 0, errors: [{ line: 2, column: 1, code: 'plate', message: 'not a plate' }] };
+      const e = { id: id(), list: key, plate: body.plate.toUpperCase().replace(/[\s·.-]/g, ''), note: body.note ?? '', valid_until: body.valid_until ?? null, ...stamped };
+      if (watchEntries.some((x) => x.list === key && x.plate === e.plate)) return fail(409, 'watch_listed');
+      watchEntries.push(e);
+      return { status: 201, body: e };
+    }
+    case 'PUT watch-lists': { const l = watchLists.find((x) => x.id === key); Object.assign(l, body, { version: l.version + 1 }); return { ...l, entries: 0 }; }
+    case 'DELETE watch-lists': { const n = watchLists.findIndex((x) => x.id === key); removed.set(key, watchLists.splice(n, 1)[0]); return { status: 204 }; }
+    case 'PUT watch-entries': return Object.assign(watchEntries.find((x) => x.id === key), body);
+    case 'DELETE watch-entries': { const n = watchEntries.findIndex((x) => x.id === key); removed.set(key, watchEntries.splice(n, 1)[0]); return { status: 204 }; }
+    case 'POST watch-entries': { const e = removed.get(key); watchEntries.push(e); return e; }
+    case 'PUT passages': {
+      const p = passages.find((x) => x.id === key);
+      p.correction = { text: body.text.toUpperCase(), reason: body.reason, by: 'admin', at: now() };
+      publish('passages', 'ev', { data: p });
+      return { passage: p, stands: p.decision, known: '', allowed: false, lists: [] };
+    }
+    case 'DELETE passages': { const p = passages.find((x) => x.id === key); p.correction = null; publish('passages', 'ev', { data: p }); return p; }
     case 'GET passages': case 'GET passages.csv': {
+      if (key) return passages.find((x) => x.id === key) ?? fail(404, 'not_found');
       const rows = newest(passages.filter((p) => (q.get('state') !== 'open' || p.decision === 'asked') && (!q.get('q') || p.plate.includes(q.get('q').toUpperCase()))));
       return word === 'passages' ? { passages: rows } : { type: 'text/csv', text: csv(rows) };
     }

@@ -23,6 +23,7 @@ export const pages: Page[] = [
   { key: 'replay', needs: 'video.read', title: 'nav.replay', icon: 'replay', letter: 'v', load: () => import('./apps/ops/replay/ReplayPage.svelte') },
   { key: 'events', title: 'nav.events', icon: 'events', letter: 'e', load: () => import('./apps/ops/events/EventsPage.svelte') },
   { key: 'passages', needs: 'access.read', title: 'nav.passages', icon: 'passages', letter: 'p', load: () => import('./apps/ops/passages/PassagesPage.svelte') },
+  { key: 'watch', needs: 'access.read', title: 'nav.watch', icon: 'watch', letter: 'k', load: () => import('./apps/ops/watch/WatchPage.svelte') },
   { key: 'access', needs: 'access.read', title: 'nav.access', icon: 'access', letter: 'a', load: () => import('./apps/ops/access/AccessPage.svelte') },
   { key: 'people', needs: 'people.read', title: 'nav.people', icon: 'people', letter: 'r', load: () => import('./apps/ops/people/PeoplePage.svelte') },
   { key: 'orders', needs: 'work_order.read', title: 'nav.orders', icon: 'orders', letter: 'w', load: () => import('./apps/ops/orders/OrdersPage.svelte') },

@@ -3,6 +3,7 @@
 use super::{Credential, DenyReason, Holder, Level, Schedule, normal_card, normal_plate};
 use crate::id::{DeviceId, PersonId};
 use crate::recognition::plate::{Known, find_known};
+use crate::recognition::watchlist::WatchList;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
@@ -27,6 +28,8 @@ pub struct Snapshot {
     pub schedules: BTreeMap<String, Schedule>,
     /// The site's time zone.
     pub zone: TimeZone,
+    /// Plates that are watched for.
+    pub watch: Vec<WatchList>,
 }
 
 impl Default for Snapshot {
@@ -39,6 +42,7 @@ impl Default for Snapshot {
             levels: BTreeMap::new(),
             schedules: BTreeMap::new(),
             zone: TimeZone::UTC,
+            watch: Vec::new(),
         }
     }
 }

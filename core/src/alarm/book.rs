@@ -144,9 +144,10 @@ impl Alarms {
     }
 
     fn raise(&mut self, pending: Pending, now: Timestamp, cx: &Context<'_>) -> Vec<Effect> {
-        // A rule that operators wrote says how soon someone must do something.
+        // A rule that operators wrote, or a watch list, says how soon someone must do something.
+        let own = matches!(pending.key.kind, AlarmKind::Rule | AlarmKind::WatchedPlate);
         let priority = match pending.params.get("priority") {
-            Some(Value::Number(n)) if pending.key.kind == AlarmKind::Rule => Priority::of_number(*n),
+            Some(Value::Number(n)) if own => Priority::of_number(*n),
             _ => None,
         };
         let priority = priority.unwrap_or(pending.key.kind.priority());

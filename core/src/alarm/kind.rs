@@ -95,6 +95,10 @@ kinds! {
     AccessRepeatedlyDenied = "access_repeatedly_denied", Medium;
     /// A car nobody knows waits.
     UnknownPlate = "unknown_plate", Low;
+    /// A plate of a watch list was read.
+    WatchedPlate = "watched_plate", High, momentary;
+    /// A camera shows nothing, something before its lens, a blur or another view.
+    CameraView = "camera_view", Medium, fault;
     /// A face resembles someone, not enough to open.
     FaceCandidate = "face_candidate", Low, momentary;
     /// A part of the program is left stopped.

@@ -291,6 +291,46 @@ pub(super) fn text(kind: AlarmKind) -> Text {
                 ("Open or refuse on the passage.", "在通行记录上选择放行或拒绝。"),
             ],
         ),
+        AlarmKind::WatchedPlate => (
+            ("Watched vehicle", "关注车辆"),
+            (
+                "A plate of a watch list was read, or one that differs by a character readers confuse.",
+                "识别到名单中的车牌，或与其仅差一个易混字符的车牌。",
+            ),
+            (
+                "What the list is for: see its note. A near match may be another vehicle.",
+                "按名单备注处理。相近匹配可能是另一辆车。",
+            ),
+            &[
+                ("Compare the picture with the plate that is listed.", "将画面与名单中的车牌核对。"),
+                ("Follow the note of the entry.", "按该条目的备注处置。"),
+                ("A wrong read: correct it at the passage.", "识别有误时，在通行记录中更正。"),
+                NOTE,
+            ],
+        ),
+        AlarmKind::CameraView => (
+            ("Camera view unusable", "摄像机画面异常"),
+            (
+                "The picture is dark, covered, out of focus, or the camera was moved.",
+                "画面全黑、被遮挡、失焦，或摄像机被移动。",
+            ),
+            ("What happens there is neither seen nor recognised.", "该处情况无法看清，也无法识别。"),
+            &[
+                (
+                    "Look at the live picture and at the recording of the moment it changed.",
+                    "查看实时画面及变化时刻的录像。",
+                ),
+                (
+                    "Covered or moved by someone: treat it as tampering, send a guard.",
+                    "若系人为遮挡或移动，按破坏处理，派保安前往。",
+                ),
+                (
+                    "Moved on purpose: the new view is accepted by itself after ten minutes.",
+                    "有意调整的，十分钟后自动以新画面为准。",
+                ),
+                WORK_ORDER,
+            ],
+        ),
         AlarmKind::FaceCandidate => (
             ("Face resembles someone", "疑似人脸"),
             (

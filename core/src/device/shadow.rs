@@ -23,6 +23,9 @@ use std::collections::BTreeMap;
 /// A device whose clock is further off than this is told once an hour.
 const SKEW_MS: i64 = 1_000;
 
+/// The word of a camera's view with which nothing is wrong.
+const CLEAR: &str = "clear";
+
 /// The last value of a point.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reading {
@@ -370,12 +373,23 @@ impl<D: Device> Twin<D> {
                 self.put("motion", &Value::Bool(*active), event.observed_at.unwrap_or(now));
                 self.feed(Input::Motion(*active), now, cx, &origin)
             }
-            Seen::Plate { text, confidence, colour, votes: _ } => vec![self.emit(Body::Plate {
+            Seen::View { problem } => {
+                let before = match self.points.get("view").map(|reading| &reading.value) {
+                    Some(Value::Text(word)) if word != CLEAR => word.clone(),
+                    Some(_) | None => String::new(),
+                };
+                let word = if problem.is_empty() { CLEAR } else { problem };
+                self.put("view", &Value::Text(word.to_owned()), event.observed_at.unwrap_or(now));
+                let changed = before != *problem;
+                changed.then(|| self.emit(Body::View { from: before, to: problem.clone() })).into_iter().collect()
+            }
+            Seen::Plate { text, confidence, colour, votes } => vec![self.emit(Body::Plate {
                 text: text.clone(),
                 confidence: *confidence,
                 colour: colour.clone(),
                 latency_ms,
                 picture,
+                votes: *votes,
             })],
             Seen::Face { candidate, accepted, .. } => {
                 vec![self.emit(Body::Face { candidate: *candidate, accepted: *accepted, latency_ms, picture })]
@@ -506,6 +520,9 @@ impl<D: Device> Machine for Twin<D> {
             | Body::Granted { .. }
             | Body::Denied { .. }
             | Body::Plate { .. }
+            | Body::View { .. }
+            | Body::PassageCorrected { .. }
+            | Body::WatchChanged { .. }
             | Body::Face { .. }
             | Body::CommandMoved { .. }
             | Body::FireRelease { .. }

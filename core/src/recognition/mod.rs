@@ -7,6 +7,7 @@ pub mod face;
 mod observation;
 pub mod plate;
 pub mod plate_grammar;
+pub mod watch_csv;
 pub mod watchlist;
 
 pub use observation::{Observation, Seen};

@@ -52,6 +52,11 @@ pub enum Seen {
         /// Whether it began.
         active: bool,
     },
+    /// What the camera shows became unusable, or was judged usable.
+    View {
+        /// `dark`, `covered`, `defocused`, `moved`; empty when nothing is wrong.
+        problem: String,
+    },
     /// The stream came, stalled or was refused.
     Stream {
         /// Whether frames arrive.

@@ -10,10 +10,14 @@ use serde::{Deserialize, Serialize};
 
 pub use super::plate_grammar::{PlateColour, PlateKind};
 
+/// A read at or above this confidence is sure: 99.6 % of such reads were right where it was measured. Below it a text may be
+/// accepted because frames agree, but nothing is opened on the word of a list alone.
+pub const SURE: f32 = 0.9;
+
 /// When a vote is good enough to act on.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct PlatePolicy {
-    /// One read at or above this is accepted when no other text has as much weight. 0.9: 99.6 % of such reads are right.
+    /// One read at or above this is accepted when no other text has as much weight: [`SURE`].
     pub accept: f32,
     /// Frames that must agree when none reaches `accept`.
     pub agree_frames: u32,
@@ -25,7 +29,7 @@ pub struct PlatePolicy {
 
 impl Default for PlatePolicy {
     fn default() -> Self {
-        Self { accept: 0.9, agree_frames: 3, agree_confidence: 0.7, share: 0.5 }
+        Self { accept: SURE, agree_frames: 3, agree_confidence: 0.7, share: 0.5 }
     }
 }
 
@@ -124,34 +128,64 @@ pub fn half_distance(a: &str, b: &str) -> u32 {
     })
 }
 
-/// Pairs that readers confuse on worn or small plates.
+/// Pairs that readers confuse on worn or small plates. No plate has I or O in its serial, but people type them.
+const LOOK_ALIKES: &[(char, char)] = &[
+    ('0', 'D'),
+    ('0', 'Q'),
+    ('0', 'C'),
+    ('D', 'Q'),
+    ('1', 'L'),
+    ('1', 'T'),
+    ('1', 'J'),
+    ('2', 'Z'),
+    ('5', 'S'),
+    ('6', 'G'),
+    ('8', 'B'),
+    ('3', '8'),
+    ('C', 'G'),
+    ('E', 'F'),
+    ('M', 'W'),
+    ('M', 'N'),
+    ('H', 'N'),
+    ('U', 'V'),
+    ('X', 'Y'),
+    ('V', 'Y'),
+    ('7', 'T'),
+    ('4', 'A'),
+    ('9', '学'),
+    ('0', 'O'),
+    ('D', 'O'),
+    ('Q', 'O'),
+    ('1', 'I'),
+    ('L', 'I'),
+];
+
 fn alike(a: char, b: char) -> bool {
-    const PAIRS: &[(char, char)] = &[
-        ('0', 'D'),
-        ('0', 'Q'),
-        ('0', 'C'),
-        ('D', 'Q'),
-        ('1', 'L'),
-        ('1', 'T'),
-        ('1', 'J'),
-        ('2', 'Z'),
-        ('5', 'S'),
-        ('6', 'G'),
-        ('8', 'B'),
-        ('3', '8'),
-        ('C', 'G'),
-        ('E', 'F'),
-        ('M', 'W'),
-        ('M', 'N'),
-        ('H', 'N'),
-        ('U', 'V'),
-        ('X', 'Y'),
-        ('V', 'Y'),
-        ('7', 'T'),
-        ('4', 'A'),
-        ('9', '学'),
-    ];
-    PAIRS.iter().any(|&(x, y)| (x, y) == (a, b) || (y, x) == (a, b))
+    LOOK_ALIKES.iter().any(|&(x, y)| (x, y) == (a, b) || (y, x) == (a, b))
+}
+
+/// What a reader may have made of a character, itself first.
+pub fn confusions(c: char) -> impl Iterator<Item = char> {
+    let others = LOOK_ALIKES.iter().filter_map(move |&(x, y)| match () {
+        () if x == c => Some(y),
+        () if y == c => Some(x),
+        () => None,
+    });
+    std::iter::once(c).chain(others)
+}
+
+/// Whether two texts of one length differ in a single character, and that by a look-alike.
+pub fn one_look_alike(a: &str, b: &str) -> bool {
+    let (mut a, mut b) = (a.chars(), b.chars());
+    let mut differ = 0;
+    loop {
+        match (a.next(), b.next()) {
+            (None, None) => return differ == 1,
+            (Some(x), Some(y)) if x == y => {}
+            (Some(x), Some(y)) if differ == 0 && alike(x, y) => differ = 1,
+            (Some(_), Some(_)) | (None, Some(_)) | (Some(_), None) => return false,
+        }
+    }
 }
 
 fn distance(a: &str, b: &str, change: impl Fn(char, char) -> u32) -> u32 {
@@ -253,6 +287,18 @@ mod tests {
         assert_eq!(edit_distance("", "京A"), 2);
         assert_eq!(half_distance("京A88731", "京AB8731"), 1);
         assert_eq!(half_distance("京A88731", "京A8S73L"), 3, "8→S a whole, 1→L a half");
+    }
+
+    #[test]
+    fn a_look_alike_is_one_character_and_confusions_are_mutual() {
+        assert!(one_look_alike("京A88731", "京AB8731"));
+        for other in ["京A88731", "京ABB731", "京A98731", "京A8873", "京A887311", ""] {
+            assert!(!one_look_alike("京A88731", other), "{other}");
+        }
+        for c in ('0'..='9').chain('A'..='Z') {
+            assert_eq!(confusions(c).next(), Some(c));
+            assert!(confusions(c).all(|other| confusions(other).any(|back| back == c)), "{c}");
+        }
     }
 
     #[test]

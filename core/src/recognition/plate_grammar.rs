@@ -123,11 +123,11 @@ pub fn form_of(text: &str) -> Option<&'static Form> {
 /// Brings a typed plate to the stored form: upper case, full-width letters and digits made plain, separators dropped.
 pub fn normalise(text: &str) -> String {
     text.chars()
-        .filter_map(|c| match c {
-            '·' | '•' | '-' | '.' | ' ' | '\u{3000}' | '\t' => None,
-            '\u{ff01}'..='\u{ff5e}' => char::from_u32(c as u32 - 0xfee0),
-            c => Some(c),
+        .map(|c| match c {
+            '\u{ff01}'..='\u{ff5e}' => char::from_u32(c as u32 - 0xfee0).unwrap_or(c),
+            c => c,
         })
+        .filter(|c| !matches!(c, '·' | '•' | '-' | '.' | ' ' | '\u{3000}' | '\t'))
         .map(|c| c.to_ascii_uppercase())
         .collect()
 }
@@ -164,6 +164,7 @@ mod tests {
     fn a_typed_plate_is_brought_to_the_stored_form() {
         assert_eq!(normalise("京a·88 731"), "京A88731");
         assert_eq!(normalise("京Ａ８８７３１"), "京A88731");
+        assert_eq!(normalise("京Ａ－８８．７３１"), "京A88731", "full-width separators too");
     }
 
     proptest::proptest! {

@@ -54,6 +54,13 @@ pub(super) fn evaluate(event: &Event, _: &mut Memory, _: &Context<'_>) -> Vec<Ef
             let params = Params::from([("part".into(), Value::Text(part.clone()))]);
             vec![if *active { raise(device, kind, part, params) } else { clear(device, kind, part) }]
         }
+        Body::View { from, to } => {
+            let kind = AlarmKind::CameraView;
+            let ended = (!from.is_empty()).then(|| clear(device, kind, from));
+            let params = || Params::from([("problem".into(), Value::Text(to.clone()))]);
+            let began = (!to.is_empty()).then(|| raise(device, kind, to, params()));
+            ended.into_iter().chain(began).collect()
+        }
         Body::Limit { point, beyond, value, limit, .. } => {
             let params = Params::from([
                 ("point".into(), Value::Text(point.clone())),

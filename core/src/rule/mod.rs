@@ -17,7 +17,7 @@ mod program;
 mod silent_device;
 
 pub use fire_release::LifeSafety;
-pub use gate::{DecideCall, DecideError};
+pub use gate::{CorrectCall, DecideCall, DecideError, GateCall};
 
 use crate::alarm::AlarmKind;
 use crate::effect::Effect;
@@ -67,7 +67,7 @@ impl Rules {
 }
 
 impl Machine for Rules {
-    type Call = DecideCall;
+    type Call = GateCall;
     type Reply = Result<(), DecideError>;
     type View = ();
 
@@ -79,8 +79,8 @@ impl Machine for Rules {
         vec![]
     }
 
-    fn call(&mut self, call: DecideCall, cx: &Context<'_>) -> (Self::Reply, Vec<Effect>) {
-        match gate::decide(call, &mut self.memory.gate, cx) {
+    fn call(&mut self, call: GateCall, cx: &Context<'_>) -> (Self::Reply, Vec<Effect>) {
+        match gate::call(call, &mut self.memory.gate, cx) {
             Ok(effects) => (Ok(()), effects),
             Err(error) => (Err(error), vec![]),
         }

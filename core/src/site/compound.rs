@@ -7,8 +7,12 @@ use crate::device::link::{Announcement, DeviceKind};
 use crate::id::{DeviceId, DeviceKey, PlaceId};
 use crate::passage::Direction;
 use crate::place::Place;
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+/// Reads of one plate within this time are one passage, where the lane says nothing else.
+const SAME_CAR: SignedDuration = SignedDuration::from_secs(30);
 
 /// A device, resolved.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -156,6 +160,8 @@ pub struct Lane {
     pub barrier: DeviceId,
     /// Which way.
     pub direction: Direction,
+    /// Reads of one plate that are at most so far apart are one passage.
+    pub same_car: SignedDuration,
 }
 
 /// A door that a face opens, resolved.
@@ -208,6 +214,7 @@ impl Compound {
                 camera: lane.camera.id(),
                 barrier: lane.barrier.id(),
                 direction: lane.direction,
+                same_car: lane.same_car_s.map_or(SAME_CAR, |s| SignedDuration::from_secs(i64::from(s))),
             })
             .collect();
         let face_doors =

@@ -137,6 +137,9 @@ pub struct StreamDef {
     /// Use UDP instead of TCP.
     #[serde(default)]
     pub udp: bool,
+    /// Whether a picture that is dark, covered, out of focus or of another view is told. Off for cameras that are moved.
+    #[serde(default = "yes")]
+    pub watch_view: bool,
     /// What to look for: `plates`, `faces`, `motion`.
     #[serde(default)]
     pub look_for: Vec<LookFor>,
@@ -250,6 +253,9 @@ pub struct LaneDef {
     pub barrier: DeviceKey,
     /// Which way.
     pub direction: Direction,
+    /// Reads of one plate that are at most so many seconds apart are one passage. Default 30.
+    #[serde(default)]
+    pub same_car_s: Option<u32>,
 }
 
 /// A door that a face opens.

@@ -7,6 +7,7 @@
 //! A track that is lost re-arms. A poorer decision may be followed by a better one of the same track, never the reverse.
 
 use crate::face::{FaceRead, Gallery};
+use crate::frame::Frame;
 use crate::plate::PlateRead;
 use crate::track::{TrackPolicy, Tracker};
 use gatehouse_core::id::PersonId;
@@ -40,12 +41,14 @@ pub struct PlateSeen {
 }
 
 /// Something to report, with where in the frame it is.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Decision {
     /// What.
     pub seen: Seen,
     /// Where, frame pixels; `None` when the whole frame shows it.
     pub bounds: Option<[f32; 4]>,
+    /// An earlier frame that shows it better than the newest one, with the bounds there.
+    pub better: Option<(Frame, [f32; 4])>,
 }
 
 /// The word for a plate's ground colour.
@@ -80,6 +83,27 @@ struct Car {
     since: Option<Duration>,
     colour: Option<PlateColour>,
     said: Said,
+    /// The surest read until something is said, with the frame that shows it.
+    best: Option<Shot>,
+}
+
+#[derive(Debug)]
+struct Shot {
+    text: String,
+    confidence: f32,
+    frame: Frame,
+    bounds: [f32; 4],
+}
+
+impl Car {
+    /// Remembers the frame of the surest read.
+    fn shoot(&mut self, plate: &PlateSeen, read: &PlateRead, frame: &Frame) {
+        let surer = self.best.as_ref().is_none_or(|best| read.confidence > best.confidence);
+        if surer && self.said == Said::Nothing {
+            let (text, confidence) = (read.text.clone(), read.confidence);
+            self.best = Some(Shot { text, confidence, frame: frame.clone(), bounds: plate.bounds });
+        }
+    }
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -113,8 +137,12 @@ impl PlateWatch {
         self.settled
     }
 
-    /// Takes what a frame taken at `now` shows.
-    pub fn update(&mut self, seen: &[PlateSeen], now: Duration) -> Vec<Decision> {
+    /// Takes what a frame shows.
+    pub fn look(&mut self, seen: &[PlateSeen], frame: &Frame) -> Vec<Decision> {
+        self.take(seen, frame.pts(), Some(frame))
+    }
+
+    fn take(&mut self, seen: &[PlateSeen], now: Duration, frame: Option<&Frame>) -> Vec<Decision> {
         self.recent.retain(|(_, at)| now.saturating_sub(*at) < SAME_PLATE);
         let plausible: Vec<&PlateSeen> =
             seen.iter().filter(|plate| plate.read.is_some() || plate.score >= PLATE_SCORE).collect();
@@ -128,6 +156,9 @@ impl PlateWatch {
             if let Some(read) = &plate.read {
                 car.vote.add(&read.text, read.confidence);
                 car.colour = Some(read.colour);
+                if let Some(frame) = frame {
+                    car.shoot(plate, read, frame);
+                }
             }
             let colour = colour_word(car.colour.unwrap_or(PlateColour::Unknown)).to_owned();
             let decided = match car.vote.verdict(&self.policy) {
@@ -155,7 +186,10 @@ impl PlateWatch {
             };
             self.settled &= matches!(car.said, Said::Text(_));
             if let Some(seen) = decided {
-                decisions.push(Decision { seen, bounds: Some(plate.bounds) });
+                let best =
+                    car.best.take().filter(|best| matches!(&seen, Seen::Plate { text, .. } if *text == best.text));
+                let better = best.map(|best| (best.frame, best.bounds));
+                decisions.push(Decision { seen, bounds: Some(plate.bounds), better });
             }
         }
         if !decisions.is_empty() {
@@ -182,7 +216,7 @@ impl PlateWatch {
         self.expected_by = None;
         self.decided = Some(now);
         let seen = Seen::Plate { text: String::new(), confidence: 0.0, colour: "unknown".into(), votes: 0 };
-        Some(Decision { seen, bounds: None })
+        Some(Decision { seen, bounds: None, better: None })
     }
 }
 
@@ -194,6 +228,8 @@ pub struct FaceWatch {
     /// People said as recognised, and when they were last seen.
     recent: Vec<(PersonId, Duration)>,
     stranger: Option<Duration>,
+    /// The faces of the newest frame, with whom they were recognised as.
+    shown: Vec<([f32; 4], Option<PersonId>)>,
 }
 
 #[derive(Debug, Default)]
@@ -209,12 +245,23 @@ struct Visit {
 impl FaceWatch {
     /// Nobody in view.
     pub fn new(policy: FacePolicy) -> Self {
-        Self { policy, tracker: Tracker::new(TrackPolicy::FACES), recent: Vec::new(), stranger: None }
+        Self {
+            policy,
+            tracker: Tracker::new(TrackPolicy::FACES),
+            recent: Vec::new(),
+            stranger: None,
+            shown: Vec::new(),
+        }
     }
 
     /// Whether a face is in view.
     pub fn occupied(&self) -> bool {
         !self.tracker.is_empty()
+    }
+
+    /// The faces of the newest frame, with the person where the rule for opening a door was met.
+    pub fn shown(&self) -> &[([f32; 4], Option<PersonId>)] {
+        &self.shown
     }
 
     /// Takes the faces of a frame taken at `now`, held against the people known.
@@ -223,6 +270,7 @@ impl FaceWatch {
         let bounds: Vec<_> = faces.iter().map(|face| face.bounds).collect();
         let tracks = self.tracker.assign(&bounds, now);
         let mut decisions = Vec::new();
+        self.shown.clear();
         for (face, track) in faces.iter().zip(tracks) {
             let Some(visit) = self.tracker.state(track) else { continue };
             let best = gallery.best(&face.embedding);
@@ -272,7 +320,8 @@ impl FaceWatch {
                 }
                 FaceVerdict::Candidate { .. } | FaceVerdict::Unknown => None,
             };
-            decisions.extend(seen.map(|seen| Decision { seen, bounds: Some(face.bounds) }));
+            self.shown.push((face.bounds, visit.recognised));
+            decisions.extend(seen.map(|seen| Decision { seen, bounds: Some(face.bounds), better: None }));
         }
         decisions
     }
@@ -309,14 +358,14 @@ mod tests {
     #[test]
     fn a_plate_is_said_once_and_again_when_it_comes_again() {
         let mut watch = PlateWatch::new(PlatePolicy::default());
-        assert_eq!(texts(&watch.update(&[plate("粤B12345", 0.6, 100.0)], ms(0))), [""; 0]);
-        assert_eq!(texts(&watch.update(&[plate("粤B12345", 0.97, 130.0)], ms(200))), ["粤B12345"]);
+        assert_eq!(texts(&watch.take(&[plate("粤B12345", 0.6, 100.0)], ms(0), None)), [""; 0]);
+        assert_eq!(texts(&watch.take(&[plate("粤B12345", 0.97, 130.0)], ms(200), None)), ["粤B12345"]);
         for i in 2..100 {
-            assert!(watch.update(&[plate("粤B12345", 0.97, 130.0)], ms(200 * i)).is_empty());
+            assert!(watch.take(&[plate("粤B12345", 0.97, 130.0)], ms(200 * i), None).is_empty());
         }
         assert!(watch.occupied());
-        assert!(watch.update(&[plate("粤B12345", 0.97, 130.0)], ms(28_000)).is_empty(), "missed for moments");
-        assert_eq!(texts(&watch.update(&[plate("粤B12345", 0.97, 130.0)], ms(60_000))), ["粤B12345"]);
+        assert!(watch.take(&[plate("粤B12345", 0.97, 130.0)], ms(28_000), None).is_empty(), "missed for moments");
+        assert_eq!(texts(&watch.take(&[plate("粤B12345", 0.97, 130.0)], ms(60_000), None)), ["粤B12345"]);
     }
 
     #[test]
@@ -324,10 +373,10 @@ mod tests {
         let mut watch = PlateWatch::new(PlatePolicy::default());
         let mut said = Vec::new();
         for i in 0..30 {
-            said.extend(watch.update(&[plate("", 0.0, 100.0)], ms(200 * i)));
+            said.extend(watch.take(&[plate("", 0.0, 100.0)], ms(200 * i), None));
         }
         assert_eq!(texts(&said), [""]);
-        assert_eq!(texts(&watch.update(&[plate("粤B12345", 0.95, 100.0)], ms(6200))), ["粤B12345"]);
+        assert_eq!(texts(&watch.take(&[plate("粤B12345", 0.95, 100.0)], ms(6200), None)), ["粤B12345"]);
     }
 
     #[test]
@@ -335,9 +384,11 @@ mod tests {
         let mut watch = PlateWatch::new(PlatePolicy::default());
         let mut said = Vec::new();
         for i in 0..30 {
-            said.extend(
-                watch.update(&[plate(["粤B12345", "粤B12346", "粤B1234S"][i % 3], 0.5, 100.0)], ms(200 * i as u64)),
-            );
+            said.extend(watch.take(
+                &[plate(["粤B12345", "粤B12346", "粤B1234S"][i % 3], 0.5, 100.0)],
+                ms(200 * i as u64),
+                None,
+            ));
         }
         assert_eq!(texts(&said), [""]);
     }
@@ -347,12 +398,12 @@ mod tests {
         let mut watch = PlateWatch::new(PlatePolicy::default());
         watch.expect(ms(0));
         watch.expect(ms(1000));
-        assert_eq!(watch.overdue(ms(2999)), None);
+        assert!(watch.overdue(ms(2999)).is_none());
         assert_eq!(texts(&watch.overdue(ms(3000)).into_iter().collect::<Vec<_>>()), [""]);
-        assert_eq!(watch.overdue(ms(9000)), None);
-        watch.update(&[plate("粤B12345", 0.97, 100.0)], ms(20_000));
+        assert!(watch.overdue(ms(9000)).is_none());
+        watch.take(&[plate("粤B12345", 0.97, 100.0)], ms(20_000), None);
         watch.expect(ms(22_000));
-        assert_eq!(watch.overdue(ms(60_000)), None, "the car on the loop is the one just read");
+        assert!(watch.overdue(ms(60_000)).is_none(), "the car on the loop is the one just read");
     }
 
     fn person(n: u128) -> PersonId {

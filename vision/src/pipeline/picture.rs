@@ -14,6 +14,9 @@ const WIDTH_MAX: u32 = 960;
 /// Surroundings, in widths of the thing, and the least that is cut out, pixels.
 const CONTEXT: f32 = 5.0;
 const LEAST: f32 = 480.0;
+/// Margin around the crop of a plate, in its heights, and the largest one stored, pixels.
+const CROP_MARGIN: f32 = 0.3;
+const CROP_MAX: (u32, u32) = (320, 160);
 /// The box: the signal yellow of road works, two pixels wide.
 const INK: [u8; 3] = [0xFF, 0xC8, 0x00];
 
@@ -23,11 +26,32 @@ pub fn path(pictures: &Path, id: PictureId, at: Timestamp) -> PathBuf {
     pictures.join(day).join(format!("{id}.jpg"))
 }
 
-/// Stores the picture of something at `bounds` (frame pixels), or of the whole frame.
-pub fn store(pictures: &Path, frame: &Frame, bounds: Option<[f32; 4]>, at: Timestamp) -> io::Result<PictureId> {
+/// Where the crop of an observation's plate lies: beside its picture.
+pub fn crop_path(picture: &Path) -> PathBuf {
+    let stem = picture.file_stem().unwrap_or_default().to_string_lossy();
+    picture.with_file_name(format!("{stem}-plate.jpg"))
+}
+
+/// Stores the picture of something at `bounds` (frame pixels), or of the whole frame; with `crop` also what lies in the bounds
+/// by itself.
+pub fn store(
+    pictures: &Path,
+    frame: &Frame,
+    bounds: Option<[f32; 4]>,
+    crop: bool,
+    at: Timestamp,
+) -> io::Result<PictureId> {
     let id = PictureId(uuid::Uuid::now_v7());
-    let jpeg = boxed(frame, bounds).to_jpeg(QUALITY).map_err(io::Error::other)?;
     let path = path(pictures, id, at);
+    write(&path, &boxed(frame, bounds))?;
+    if let Some(plate) = bounds.filter(|_| crop).and_then(|bounds| cropped(frame, bounds)) {
+        write(&crop_path(&path), &plate)?;
+    }
+    Ok(id)
+}
+
+fn write(path: &Path, picture: &Rgb) -> io::Result<()> {
+    let jpeg = picture.to_jpeg(QUALITY).map_err(io::Error::other)?;
     if let Some(day) = path.parent() {
         fs::create_dir_all(day)?;
     }
@@ -35,8 +59,27 @@ pub fn store(pictures: &Path, frame: &Frame, bounds: Option<[f32; 4]>, at: Times
     let fresh = path.with_extension("new");
     let mut file = File::create(&fresh)?;
     file.write_all(&jpeg)?;
-    fs::rename(&fresh, &path)?;
-    Ok(id)
+    fs::rename(&fresh, path)
+}
+
+/// What lies in the bounds, with a margin, without the box.
+fn cropped(frame: &Frame, bounds: [f32; 4]) -> Option<Rgb> {
+    let (right, bottom) = (frame.width() as f32, frame.height() as f32);
+    let [x1, y1, x2, y2] = bounds;
+    let sane = bounds.iter().all(|value| value.is_finite()) && x2 > x1 && y2 > y1;
+    let margin = CROP_MARGIN * (y2 - y1);
+    let (left, top) = ((x1 - margin).clamp(0.0, right), (y1 - margin).clamp(0.0, bottom));
+    let (width, height) = ((x2 + margin).clamp(0.0, right) - left, (y2 + margin).clamp(0.0, bottom) - top);
+    if !sane || width < 4.0 || height < 4.0 {
+        return None;
+    }
+    let (rgb, _) = frame.rgb_crop(left as i64, top as i64, width as i64, height as i64)?;
+    let scale = (CROP_MAX.0 as f32 / rgb.width() as f32).min(CROP_MAX.1 as f32 / rgb.height() as f32);
+    if scale >= 1.0 {
+        return Some(rgb);
+    }
+    let side = |length: u32| ((length as f32 * scale) as u32).max(1);
+    Some(rgb.view().resize_area(side(rgb.width()), side(rgb.height())))
 }
 
 fn boxed(frame: &Frame, bounds: Option<[f32; 4]>) -> Rgb {
@@ -106,9 +149,11 @@ mod tests {
     fn a_picture_shows_the_thing_boxed_in_its_surroundings() {
         let dir = tempfile::tempdir().unwrap();
         let at: Timestamp = "2026-03-14T23:59:59Z".parse().unwrap();
-        let id = store(dir.path(), &grey(1280, 720), Some([1100.0, 600.0, 1250.0, 650.0]), at).unwrap();
+        let id = store(dir.path(), &grey(1280, 720), Some([1100.0, 600.0, 1250.0, 650.0]), true, at).unwrap();
         let path = path(dir.path(), id, at);
         assert!(path.starts_with(dir.path().join("20260314")));
+        let plate = Frame::from_image_bytes(&fs::read(crop_path(&path)).unwrap()).unwrap();
+        assert_eq!((plate.width(), plate.height()), (180, 80), "with a margin of fifteen pixels");
         let picture = Frame::from_image_bytes(&fs::read(path).unwrap()).unwrap();
         assert_eq!((picture.width(), picture.height()), (750, 562));
         let rgb = picture.to_rgb();
@@ -129,6 +174,8 @@ mod tests {
             for frame in [grey(64, 48), grey(2000, 30)] {
                 let rgb = boxed(&frame, Some(bounds));
                 assert!(rgb.width() <= WIDTH_MAX && rgb.width() > 0);
+                let crop = cropped(&frame, bounds);
+                assert!(crop.is_none_or(|crop| crop.width() <= CROP_MAX.0 && crop.height() <= CROP_MAX.1));
             }
         }
     }

@@ -8,10 +8,11 @@ use super::picture;
 use crate::face::{FaceOptions, FaceRead, Gallery};
 use crate::figures::Latency;
 use crate::frame::Frame;
+use crate::overlay::{self, Boxed, Boxes, Mark, Overlays};
 use crate::plate::PlateOptions;
 use crate::recognizer::{RecognizeError, Recognizer};
 use gatehouse_core::id::{DeviceId, DeviceKey, PersonId};
-use gatehouse_core::recognition::Observation;
+use gatehouse_core::recognition::{Observation, Seen};
 use jiff::Timestamp;
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
@@ -100,6 +101,7 @@ pub struct Pool {
     pub(crate) dropped: AtomicU64,
     pub(crate) plate_time: Latency,
     pub(crate) face_time: Latency,
+    pub(crate) overlays: Overlays,
 }
 
 /// What becomes of decisions.
@@ -141,6 +143,7 @@ impl Pool {
             dropped: AtomicU64::new(0),
             plate_time: Latency::default(),
             face_time: Latency::default(),
+            overlays: Overlays::default(),
         });
         let Some(load) = load else { return Ok(pool) };
         let main = pool.clone();
@@ -197,7 +200,12 @@ impl Pool {
 
     /// Reports a decision with the picture that shows it.
     pub fn report(&self, job: &Job, decision: Decision) {
-        let stored = picture::store(&self.output.pictures, &job.frame, decision.bounds, job.captured);
+        let (frame, bounds) = match &decision.better {
+            Some((frame, bounds)) => (frame, Some(*bounds)),
+            None => (&job.frame, decision.bounds),
+        };
+        let crop = matches!(decision.seen, Seen::Plate { .. });
+        let stored = picture::store(&self.output.pictures, frame, bounds, crop, job.captured);
         let picture = match stored {
             Ok(id) => Some(id),
             Err(error) => {
@@ -257,13 +265,16 @@ impl Pool {
     fn look(&self, job: &Job, readers: &dyn Readers) {
         self.looked.fetch_add(1, Ordering::Relaxed);
         let mut decisions = Vec::new();
+        let mut boxes = Vec::new();
+        let size = (job.frame.width(), job.frame.height());
         let now = job.frame.pts();
         if let Some(watch) = &job.subject.plates {
             let began = Instant::now();
             match readers.plates(&job.frame) {
                 Ok(seen) => {
                     self.plate_time.record(began.elapsed());
-                    decisions.extend(lock(watch).update(&seen, now));
+                    decisions.extend(lock(watch).look(&seen, &job.frame));
+                    boxes.extend(overlay::plates(&seen, size));
                 }
                 Err(error) => self.failed(job, &error),
             }
@@ -274,10 +285,17 @@ impl Pool {
                 Ok(faces) => {
                     self.face_time.record(began.elapsed());
                     let gallery = self.gallery.read().unwrap_or_else(PoisonError::into_inner).clone();
-                    decisions.extend(lock(watch).update(&faces, &gallery, now));
+                    let mut watch = lock(watch);
+                    decisions.extend(watch.update(&faces, &gallery, now));
+                    boxes.extend(watch.shown().iter().filter_map(|(bounds, person)| {
+                        Some(Boxed { bounds: overlay::relative(*bounds, size)?, mark: Mark::Face(*person) })
+                    }));
                 }
                 Err(error) => self.failed(job, &error),
             }
+        }
+        if self.overlays.followed(job.subject.id) {
+            self.overlays.show(job.subject.id, Boxes { at: job.captured, boxes });
         }
         for decision in decisions {
             self.report(job, decision);

@@ -87,7 +87,7 @@ impl Scene {
                     Out::Motion { active, at } => self.motion.push((index(at), active)),
                     Out::Look { captured, .. } => self.looks.push(index(captured)),
                     Out::Failed(_) => self.failed += 1,
-                    Out::Decoded { .. } => {}
+                    Out::Decoded { .. } | Out::View { .. } => {}
                 }
             }
         }
@@ -150,6 +150,70 @@ fn a_broken_picture_costs_the_rest_of_its_group() {
     scene.play(0..40, false, |frame| (500, (frame == 10).then_some(254)));
     assert_eq!((scene.failed, scene.decoded.load(Ordering::Relaxed)), (1, 10));
     assert_eq!(scene.play(40..60, false, still), 10, "again from the key frame at 50");
+}
+
+/// Decodes a unit to a picture as wide as its first byte says, in sixteens.
+struct Sized;
+
+impl Decoder for Sized {
+    fn decode(&mut self, unit: &AccessUnit) -> Result<Option<Frame>, DecodeError> {
+        let (width, height) = (16 * usize::from(unit.data[0]), 9 * usize::from(unit.data[0]));
+        let (y, chroma) = (vec![90_u8; width * height], vec![128_u8; width.div_ceil(2) * height.div_ceil(2)]);
+        let strides = [width, width.div_ceil(2), width.div_ceil(2)];
+        let size = (width as u32, height as u32);
+        Ok(Some(Frame::from_i420(size, [&y, &chroma, &chroma], strides, YuvRange::Limited, time_of(unit))?))
+    }
+}
+
+#[test]
+fn a_stream_that_changes_its_size_goes_on() {
+    let mut eye = Eye::new(Box::new(Sized));
+    eye.view = Some(ViewWatch::new(ViewOptions::default()));
+    let config = Arc::new(config());
+    let mut watch = PlateWatch::new(PlatePolicy::default());
+    let (mut sizes, mut failed) = (Vec::new(), 0);
+    for (n, size) in [40_u8, 40, 120, 1, 0, 80, 255].into_iter().enumerate() {
+        let unit = unit(&config, n as i64 * 50, true, 9, Some(size));
+        for out in eye.take(unit, Duration::ZERO, true) {
+            match out {
+                Out::Decoded { frame, .. } => {
+                    let far = [4000.0, 2000.0, 4150.0, 2050.0];
+                    let _ = watch.look(&[PlateSeen { bounds: far, score: 0.9, read: None }], &frame);
+                    sizes.push(frame.width());
+                }
+                Out::Failed(DecodeError::Frame(_)) => failed += 1,
+                Out::Failed(error) => panic!("{error}"),
+                Out::Motion { .. } | Out::Look { .. } | Out::View { .. } => {}
+            }
+        }
+    }
+    assert_eq!((sizes, failed), (vec![640, 640, 1920, 16, 1280, 4080], 1), "a picture of no size is an error");
+}
+
+#[test]
+fn the_surest_frame_of_a_car_is_the_one_kept() {
+    let mut watch = PlateWatch::new(PlatePolicy::default());
+    let config = Arc::new(config());
+    let mut decoder = Scripted(Arc::default());
+    let mut decisions = Vec::new();
+    for (n, confidence) in [0.72_f32, 0.85, 0.71].into_iter().enumerate() {
+        let frame = decoder.decode(&unit(&config, n as i64 * 5, true, 9, None)).unwrap().unwrap();
+        let bounds = [100.0 + n as f32, 60.0, 160.0, 80.0];
+        let read = PlateRead {
+            text: "粤B12345".into(),
+            confidence,
+            colour: PlateColour::Blue,
+            kind: PlateKind::Single,
+            corners: [[0.0; 2]; 4],
+            bounds,
+            score: 0.9,
+        };
+        decisions.extend(watch.look(&[PlateSeen { bounds, score: 0.9, read: Some(read) }], &frame));
+    }
+    let [decision] = &decisions[..] else { panic!("{decisions:?}") };
+    let (frame, bounds) = decision.better.as_ref().expect("the second read was the surest");
+    assert_eq!((frame.pts().as_micros() as i64 - T0) / 40_000, 5);
+    assert_eq!(bounds[0], 101.0);
 }
 
 /// Readers that find one plate and take their time.

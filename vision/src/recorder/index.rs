@@ -321,13 +321,18 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::single_range_in_vec_init, reason = "a list of one stretch, not its members")]
     fn stretches_are_cut_to_the_span_and_small_holes_are_none() {
         let known = catalogue(&[0..60, 61..120, 200..260, 260..320]);
         assert_eq!(known.stretches(&(0..1000), 1), [0..120, 200..320]);
         assert_eq!(known.stretches(&(0..1000), 0), [0..60, 61..120, 200..320]);
         assert_eq!(known.stretches(&(30..70), 1), [Span { start: 30, end: 70 }]);
         assert_eq!(known.stretches(&(130..190), 1), [] as [Span; 0]);
-        assert_eq!(known.stretches(&(130..210), 100), [Span { start: 200, end: 210 }], "what lies before the span fills no hole in it");
+        assert_eq!(
+            known.stretches(&(130..210), 100),
+            [Span { start: 200, end: 210 }],
+            "what lies before the span fills no hole in it"
+        );
         assert_eq!(Catalogue::default().stretches(&(0..10), 1), [] as [Span; 0]);
     }
 

@@ -48,6 +48,10 @@ async function request<T>(method: Method, path: string, body?: unknown, signal?:
   if (method !== 'GET') headers['Idempotency-Key'] = uuid();
   let payload: BodyInit | undefined;
   if (body instanceof FormData) payload = body;
+  else if (body instanceof Blob) {
+    headers['Content-Type'] = 'text/csv';
+    payload = body;
+  }
   else if (body !== undefined) {
     headers['Content-Type'] = 'application/json';
     payload = JSON.stringify(body);

@@ -2,9 +2,9 @@
 import { momentOf, rfc3339 } from '../video/moment';
 import { bytes, http, lines, query } from './http';
 import type {
-  AccessRecord, Alarm, AlarmDetail, AuditRow, BackupHealth, Command, ConsumerHealth, Counts, Credential, CredentialInput, Delivery, Device,
-  Diagnostic, DryRunLine, EventRow, Health, Level, Passage, PatrolRound, PatrolRoute, PatrolRouteInput, PatrolVerdict, Person, PersonInput, Place, PointChart, Preferences, Priority, PtzHead, PtzMoving, Recording, Rule, RuleVersion, RuleWords, Session,
-  Story, Target, User, WorkOrder, WorkOrderState,
+  AccessRecord, Alarm, AlarmDetail, AuditRow, BackupHealth, Command, ConsumerHealth, Corrected, Counts, Credential, CredentialInput, Delivery, Device,
+  Diagnostic, DryRunLine, EventRow, Health, Imported, Level, Passage, PatrolRound, PatrolRoute, PatrolRouteInput, PatrolVerdict, Person, PersonInput, Place, PointChart, Preferences, Priority, PtzHead, PtzMoving, Recording, Rule, RuleVersion, RuleWords, Session,
+  Story, Target, User, WatchEntry, WatchEntryInput, WatchList, WatchListInput, WorkOrder, WorkOrderState,
 } from './types';
 
 export * from './types';
@@ -88,8 +88,27 @@ export const api = {
     list: (filter: Filter, signal?: AbortSignal) =>
       http.get<{ passages: Passage[] }>(query('/api/passages', filter), signal).then((r) => r.passages),
     csv: (filter: Filter) => query('/api/passages.csv', filter),
+    get: (id: string) => http.get<Passage>(`/api/passages/${part(id)}`),
+    correct: (id: string, text: string, reason: string) =>
+      http.put<Corrected>(`/api/passages/${part(id)}/correction`, { text, reason }),
+    uncorrect: (id: string) => http.del<Passage>(`/api/passages/${part(id)}/correction`),
     decide: (id: string, open: boolean, note?: string) =>
       http.post<Passage>(`/api/passages/${part(id)}/decision`, note ? { open, note } : { open }),
+  },
+  watch: {
+    lists: () => http.get<{ lists: WatchList[] }>('/api/watch-lists').then((r) => r.lists),
+    create: (input: WatchListInput) => http.post<WatchList>('/api/watch-lists', input),
+    update: (id: string, input: WatchListInput) => http.put<WatchList>(`/api/watch-lists/${part(id)}`, input),
+    remove: (id: string) => http.del(`/api/watch-lists/${part(id)}`),
+    undo: (id: string) => http.post<WatchList>(`/api/watch-lists/${part(id)}/undo`),
+    entries: (id: string, q = '', limit = 1000, signal?: AbortSignal) =>
+      http.get<{ entries: WatchEntry[] }>(query(`/api/watch-lists/${part(id)}/entries`, { q, limit }), signal).then((r) => r.entries),
+    csv: (id: string) => `/api/watch-lists/${part(id)}/entries.csv`,
+    add: (id: string, input: WatchEntryInput) => http.post<WatchEntry>(`/api/watch-lists/${part(id)}/entries`, input),
+    change: (id: string, input: WatchEntryInput) => http.put<WatchEntry>(`/api/watch-entries/${part(id)}`, input),
+    drop: (id: string) => http.del(`/api/watch-entries/${part(id)}`),
+    restore: (id: string) => http.post<WatchEntry>(`/api/watch-entries/${part(id)}/undo`),
+    import: (id: string, file: Blob) => http.post<Imported>(`/api/watch-lists/${part(id)}/import`, file),
   },
   access: (filter: Filter, signal?: AbortSignal) =>
     http.get<{ records: AccessRecord[] }>(query('/api/access', filter), signal).then((r) => r.records),
@@ -204,5 +223,12 @@ export const api = {
     },
   },
   snapshot: (camera: string) => `/api/cameras/${part(camera)}/snapshot.jpg`,
+  /** The plate of an observation by itself. */
+  plate: (picture: string) => (picture.startsWith('/') ? picture : `/api/pictures/${part(picture)}-plate.jpg`),
+  /** The newest picture with the moment it was taken, milliseconds since 1970. */
+  still: async (camera: string, signal?: AbortSignal): Promise<{ data: Blob; at: number }> => {
+    const { data, headers } = await bytes(`/api/cameras/${part(camera)}/snapshot.jpg`, signal);
+    return { data, at: momentOf(headers.get('gatehouse-at') ?? '') };
+  },
   picture: (path: string) => (path.startsWith('/') ? path : `/api/pictures/${part(path)}.jpg`),
 };

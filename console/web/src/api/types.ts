@@ -232,7 +232,94 @@ export interface Passage {
   person_name: string;
   decision: 'opened' | 'asked' | 'refused' | 'opened_by_guard' | 'unread';
   by: string;
+  note?: string;
   barrier: string;
+  /** Frames that agreed on the text. */
+  votes: number;
+  /** Reads of this car that are one passage, and the last of them. */
+  reads: number;
+  last_at: string | null;
+  correction: Correction | null;
+  /** Watch lists that the plate as read was on. */
+  hits: WatchHit[];
+  /** Of a search: whether the text is there as typed, or one that readers confuse with it. */
+  hit?: 'exact' | 'near';
+}
+export interface Correction {
+  text: string;
+  reason: string;
+  by: string;
+  at: string;
+}
+/** What a correction leads to: the decision stands; this is what the corrected plate would have met. */
+export interface Corrected {
+  passage: Passage;
+  stands: Passage['decision'];
+  known: string;
+  allowed: boolean;
+  lists: string[];
+}
+export type Listing = 'wanted' | 'blocked' | 'welcome';
+export interface WatchHit {
+  list: string;
+  name: string;
+  listing: Listing;
+  pattern: string;
+  reason: string;
+  near: boolean;
+}
+export interface WatchList {
+  id: string;
+  name: string;
+  listing: Listing;
+  alarm: Priority | null;
+  opens: boolean;
+  version: number;
+  by: string;
+  at: string;
+  entries: number;
+}
+export interface WatchListInput {
+  name: string;
+  listing: Listing;
+  alarm: Priority | null;
+  opens: boolean;
+  version?: number;
+}
+export interface WatchEntry {
+  id: string;
+  list: string;
+  plate: string;
+  note: string;
+  valid_until: string | null;
+  by: string;
+  at: string;
+}
+export interface WatchEntryInput {
+  plate: string;
+  note: string;
+  valid_until: string | null;
+}
+export interface Imported {
+  added: number;
+  changed: number;
+  unchanged: number;
+  errors: { line: number; column: number; code: string; message: string }[];
+}
+/** What recognition found in one picture, in shares of it. */
+export interface OverlayFrame {
+  /** When the picture was taken, Unix microseconds, as its message on the video socket says. */
+  at_us: number;
+  boxes: OverlayBox[];
+}
+export interface OverlayBox {
+  kind: 'plate' | 'face';
+  x: number;
+  y: number;
+  w: number;
+  h: number;
+  text: string;
+  sure: boolean;
 }
 export interface AccessRecord {
   id: string;
@@ -598,6 +685,8 @@ export interface AuditRow {
 }
 
 // ---- live feed
+/** The boxes of one camera. */
+export type OverlayTopic = `overlay/${string}`;
 export type Topic =
   | 'devices' | 'alarms' | 'events' | 'passages' | 'access' | 'commands' | 'work_orders' | 'health';
 export interface Resume {
@@ -605,7 +694,7 @@ export interface Resume {
   seq: number;
 }
 export type ClientMessage =
-  | { t: 'sub'; id: number; topic: Topic; from?: Resume }
+  | { t: 'sub'; id: number; topic: Topic | OverlayTopic; from?: Resume }
   | { t: 'unsub'; id: number };
 export type ServerMessage =
   | { t: 'hello'; proto: number; build: string; epoch: string; user: unknown; hb: number }

@@ -112,6 +112,11 @@ export function alarmTitle(alarm: Alarm): string {
   // A rule that operators wrote has a title of its own.
   const own = alarm.type === 'rule' ? alarm.title.title : alarm.type === 'rule_stopped' ? `${alarmType(alarm)}：${alarm.title.rule ?? ''}` : '';
   const device = deviceName(alarm.device) || alarm.title.device || placeName(alarm.place);
+  if (alarm.type === 'watched_plate') {
+    const { plate = '', list = '', listed = '', hit = '' } = alarm.title;
+    return [alarmType(alarm), t(hit === 'near' ? 'watch.alarm.near' : 'watch.alarm.exact', { plate, list, listed }), device].filter(Boolean).join(' · ');
+  }
+  if (alarm.type === 'camera_view') return [alarmType(alarm), word('view', alarm.title.problem ?? ''), device].filter(Boolean).join(' · ');
   return [own || alarmType(alarm), device].filter(Boolean).join(' · ');
 }
 
@@ -130,8 +135,8 @@ export function valueText(value: Value, unit = ''): string {
 }
 
 const TRANSLATED: Record<string, string[]> = {
-  type: ['type'], kind: ['type', 'kind'], state: ['state', 'wo', 'cmd'], to: ['state', 'presence', 'wo'], from: ['state', 'presence', 'wo'],
-  verb: ['verb'], reason: ['reason'], decision: ['pass.d'], what: ['moved'], point: ['point'], part: ['point'], class: ['point'], via: ['via'],
+  type: ['type'], kind: ['type', 'kind'], state: ['state', 'wo', 'cmd'], to: ['state', 'presence', 'wo', 'view'], from: ['state', 'presence', 'wo', 'view'],
+  verb: ['verb'], reason: ['reason'], decision: ['pass.d'], what: ['moved'], problem: ['view'], point: ['point'], part: ['point'], class: ['point'], via: ['via'],
 };
 
 function paramText(name: string, value: Value): string {

@@ -2,7 +2,7 @@
 // A thousand changes between two frames redraw once.
 import { api } from '../api';
 import type {
-  AccessRecord, Alarm, Command, Counts, Device, EventRow, Health, Passage, Place, Topic, WorkOrder,
+  AccessRecord, Alarm, Command, Counts, Device, EventRow, Health, OverlayFrame, Passage, Place, Topic, WorkOrder,
 } from '../api/types';
 import { Feed, type FeedStatus, type Handler } from './feed';
 import { openAlarms } from './alarms';
@@ -213,6 +213,11 @@ class Live {
       entry.stop();
       this.wanted.delete(topic);
     };
+  }
+
+  /** Hears the boxes of a camera until the returned function is called. */
+  overlay(camera: string, hear: (frame: OverlayFrame) => void): () => void {
+    return this.feed?.subscribe(`overlay/${camera}`, { ev: (data) => hear(data as OverlayFrame) }) ?? (() => {});
   }
 
   private handler(topic: Topic): Handler {
