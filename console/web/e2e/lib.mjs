@@ -149,7 +149,10 @@ export async function call(page, method, path, body) {
   }, [method, path, body]);
 }
 
-export const play = (page, story) => call(page, 'POST', '/api/demo/play', { story });
+/** Plays a story, as soon as an earlier playing of it is over. */
+export const play = (page, story) => until(`${story} is not being played`, () => call(page, 'POST', '/api/demo/play', { story }).catch((error) => {
+  if (!error.message.includes('story_busy')) throw error;
+}), 90_000);
 
 /** Tries until `fn` gives something true. */
 export async function until(what, fn, ms = 20_000) {

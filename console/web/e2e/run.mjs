@@ -89,11 +89,11 @@ const stories = {
     const before = await Promise.all([0, 1, 2, 3].map(at));
     const rest = await page.locator('[data-camera-key]').evaluateAll((all, shown) => all.map((n) => n.dataset.cameraKey).filter((key) => !shown.includes(key)), before);
     // Between tiles, the picture in between goes on: the same canvas in another place.
-    await page.locator('[data-place="0"] canvas').evaluate((c) => (c.dataset.mark = 'kept'));
+    await page.locator('[data-place="0"] canvas[data-stream]').evaluate((c) => (c.dataset.mark = 'kept'));
     await page.dragAndDrop('[data-place="0"]', '[data-place="3"]');
     await there(3, before[0]);
     await there(0, before[3]);
-    assert.equal(await page.locator('[data-place="3"] canvas').getAttribute('data-mark'), 'kept');
+    assert.equal(await page.locator('[data-place="3"] canvas[data-stream]').getAttribute('data-mark'), 'kept');
     await page.dragAndDrop(`[data-camera-key="${rest[0]}"]`, '[data-place="1"]');
     await there(1, rest[0]);
     await page.locator('[data-place="1"]').focus();
@@ -217,7 +217,7 @@ const stories = {
     const { readFileSync } = await import('node:fs');
     const png = readFileSync(await file.path());
     assert.equal(png.subarray(1, 4).toString(), 'PNG');
-    const size = await cell.locator('canvas').evaluate((c) => [c.width, c.height]);
+    const size = await cell.locator('canvas[data-stream]').evaluate((c) => [c.width, c.height]);
     assert.deepEqual([png.readUInt32BE(16), png.readUInt32BE(20)], size, 'the stream’s own size');
   },
 
@@ -292,6 +292,7 @@ const stories = {
   },
 
   async 'fire: the alarm comes, its camera and clip with it, is acknowledged by keyboard, has a work order'({ page }) {
+    await open(page, '#/desk');
     const before = new Set((await openAlarms(page)).map((a) => a.id));
     await play(page, 'fire');
     const alarm = await until('the fire alarm', async () => (await openAlarms(page)).find((a) => a.type === 'fire' && !before.has(a.id)), 60_000);
