@@ -2,7 +2,7 @@
 create table patrol_route (
   id         uuid primary key,
   name       text not null check (name <> ''),
-  stops      jsonb not null,                           -- list of {camera, look}
+  stops      jsonb not null,                           -- list of {camera, preset, look}
   by         text not null,                            -- who planned it last
   at         timestamptz not null,
   deleted_at timestamptz

@@ -20,6 +20,9 @@ pub const TEXT_MAX: usize = 500;
 pub struct RouteStop {
     /// Which camera.
     pub camera: DeviceId,
+    /// The preset that its head is turned to first, by name; empty: it is left as it is.
+    #[serde(default)]
+    pub preset: String,
     /// What to look at there; may be empty.
     #[serde(default)]
     pub look: String,
@@ -149,9 +152,9 @@ impl Round {
         }
     }
 
-    /// Whether a picture may be taken at a stop.
-    pub fn may_look(&self, stop: usize, by: &str) -> Result<DeviceId, PatrolError> {
-        self.clone().open(stop, by).map(|stop| stop.planned.camera)
+    /// Whether a picture may be taken at a stop, and of what.
+    pub fn may_look(&self, stop: usize, by: &str) -> Result<RouteStop, PatrolError> {
+        self.clone().open(stop, by).map(|stop| stop.planned.clone())
     }
 
     /// Keeps a stop's picture; one that was taken before gives way.
@@ -209,7 +212,8 @@ mod tests {
     }
 
     fn round() -> Round {
-        let stop = |key: &str| RouteStop { camera: DeviceId::from_key(key), look: String::new() };
+        let stop =
+            |key: &str| RouteStop { camera: DeviceId::from_key(key), preset: String::new(), look: String::new() };
         let (id, route) = (PatrolRoundId::from_key("r"), PatrolRouteId::from_key("night"));
         Round::begin(id, route, "Night".into(), vec![stop("a"), stop("b")], "li", at(0))
     }

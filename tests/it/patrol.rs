@@ -105,6 +105,19 @@ async fn a_round_is_walked_attested_kept_and_told() -> Result<()> {
     let back = admin.post(&format!("/api/patrol/routes/{id}/undo"), json!({})).await?;
     ensure!(back["walked_at"].is_string(), "{back}");
 
+    // A stop may be a preset: the head is turned before the picture is taken, and one that is not there is named.
+    let turned = json!([{ "camera": fence, "preset": "Left" }, { "camera": fence, "preset": "Moon" }]);
+    let heads = admin.post("/api/patrol/routes", json!({ "name": "Heads", "stops": turned })).await?;
+    let round = admin.post("/api/patrol/rounds", json!({ "route": heads["id"] })).await?;
+    let stop = |n: usize| format!("/api/patrol/rounds/{}/stops/{n}/picture", text(&round["id"]));
+    let before = admin.get(&format!("/api/cameras/{fence}/ptz")).await?["position"]["pan"].as_f64();
+    let (status, seen) = admin.request(Method::POST, &stop(0), Some(json!({}))).await?;
+    ensure!(status == StatusCode::OK && seen["stops"][0]["picture"]["sha256"].is_string(), "{status} {seen}");
+    let after = admin.get(&format!("/api/cameras/{fence}/ptz")).await?["position"]["pan"].as_f64();
+    ensure!(before == Some(0.0) && after == Some(-1.0), "{before:?} {after:?}");
+    let (status, answer) = admin.request(Method::POST, &stop(1), Some(json!({}))).await?;
+    ensure!(!status.is_success() && text(&answer["error"]["message"]).contains("Moon"), "{status} {answer}");
+
     // Another round ends early, with its reason.
     let second = guard.post("/api/patrol/rounds", json!({ "route": id })).await?;
     let end = format!("/api/patrol/rounds/{}/end", text(&second["id"]));

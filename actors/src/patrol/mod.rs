@@ -8,7 +8,7 @@ use gatehouse_core::alarm::Priority;
 use gatehouse_core::device::link::DeviceKind;
 use gatehouse_core::device::telemetry::Value;
 use gatehouse_core::event::Params;
-use gatehouse_core::id::{DeviceId, PatrolRoundId, PatrolRouteId, PictureId, WorkOrderId};
+use gatehouse_core::id::{PatrolRoundId, PatrolRouteId, PictureId, WorkOrderId};
 use gatehouse_core::patrol::{Attest, PatrolError, Round, RouteStop, STOPS_MAX, StopPicture, TEXT_MAX, Verdict};
 use gatehouse_core::workorder::{DeskCall, NewOrder};
 use jiff::Timestamp;
@@ -115,8 +115,8 @@ impl System {
             if compound.device(stop.camera).is_none_or(|spec| spec.kind != DeviceKind::Camera) {
                 return Err(Error::invalid("unknown_camera", "stops", format!("stop {} is no camera", n + 1)));
             }
-            if stop.look.chars().count() > TEXT_MAX {
-                let long = format!("what to look at is at most {TEXT_MAX} characters: stop {}", n + 1);
+            if stop.look.chars().count() > TEXT_MAX || stop.preset.chars().count() > TEXT_MAX {
+                let long = format!("preset and what to look at are at most {TEXT_MAX} characters: stop {}", n + 1);
                 return Err(Error::invalid("too_long", "stops", long));
             }
         }
@@ -156,8 +156,8 @@ impl System {
         store::round(self.pool(), id).await?.ok_or(Error::NotFound { what: "round" })
     }
 
-    /// The camera of a stop, when this person may take its picture.
-    pub async fn patrol_may_look(&self, id: PatrolRoundId, stop: usize, by: &str) -> Result<DeviceId, Error> {
+    /// A stop as planned, when this person may take its picture.
+    pub async fn patrol_may_look(&self, id: PatrolRoundId, stop: usize, by: &str) -> Result<RouteStop, Error> {
         Ok(self.patrol_round(id).await?.may_look(stop, by)?)
     }
 

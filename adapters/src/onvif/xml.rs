@@ -112,7 +112,12 @@ impl Element {
 
     fn named(start: &BytesStart<'_>, reader: &NsReader<&[u8]>) -> Result<Self, XmlError> {
         let wrong = |what: &dyn std::fmt::Display| malformed(reader.buffer_position(), what);
+        // Namespaces in XML 1.0 §4: at most one colon, and something on its right.
+        let sound = |name: &str| !name.is_empty() && !name.contains(':');
         let (namespace, name) = reader.resolver().resolve_element(start.name());
+        if !sound(name.as_ref()) {
+            return Err(wrong(&"an element without a name"));
+        }
         let mut element = Self { name: name.as_ref().to_owned(), namespace: space(&namespace), ..Self::default() };
         for attribute in start.attributes() {
             let attribute = attribute.map_err(|error| wrong(&error))?;
@@ -121,6 +126,9 @@ impl Element {
             }
             let QName(_) = attribute.key;
             let (namespace, name) = reader.resolver().resolve_attribute(attribute.key);
+            if !sound(name.as_ref()) {
+                return Err(wrong(&"an attribute without a name"));
+            }
             let value = unescape(&attribute.value).map_err(|error| wrong(&error))?.into_owned();
             element.attributes.push((space(&namespace), name.as_ref().to_owned(), value));
         }
@@ -223,6 +231,8 @@ mod tests {
         assert_eq!(Element::read(b"  "), Err(XmlError::Empty));
         assert!(matches!(Element::read(b"<a><b></a>"), Err(XmlError::Malformed { .. })));
         assert!(matches!(Element::read(b"<a><b>"), Err(XmlError::Malformed { .. })));
+        assert!(matches!(Element::read(b"<a x:=''/>"), Err(XmlError::Malformed { .. })));
+        assert!(matches!(Element::read(b"<a:/>"), Err(XmlError::Malformed { .. })));
     }
 
     proptest! {

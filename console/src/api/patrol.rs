@@ -1,5 +1,6 @@
 //! Video patrol: routes, rounds, the pictures of their stops.
 
+use super::ptz;
 use crate::app::App;
 use crate::auth::SignedIn;
 use crate::error::ApiError;
@@ -78,7 +79,7 @@ pub async fn routes(State(app): State<Arc<App>>) -> Result<Json<Routes>, ApiErro
     Ok(Json(Routes { routes: app.system().patrol_routes().await? }))
 }
 
-/// Plans a route: `name`, `stops` of `camera` and `look`.
+/// Plans a route: `name`, `stops` of `camera`, `preset` and `look`.
 #[utoipa::path(post, path = "/api/patrol/routes", request_body = serde_json::Value, responses((status = 201, body = serde_json::Value)))]
 pub async fn create_route(
     State(app): State<Arc<App>>,
@@ -137,6 +138,7 @@ pub async fn export(State(app): State<Arc<App>>, Ask(query): Ask<Query>) -> Resu
         "ended_because",
         "stop",
         "camera",
+        "preset",
         "look",
         "verdict",
         "note",
@@ -160,6 +162,7 @@ pub async fn export(State(app): State<Arc<App>>, Ask(query): Ask<Query>) -> Resu
                 round.note.clone(),
                 (n + 1).to_string(),
                 camera(stop.planned.camera),
+                stop.planned.preset.clone(),
                 stop.planned.look.clone(),
                 verdict.as_ref().and_then(|word| word.as_str()).unwrap_or_default().to_owned(),
                 attest.map(|attest| attest.note.clone()).unwrap_or_default(),
@@ -210,7 +213,7 @@ pub async fn end(
     Ok(Json(app.system().patrol_end(id, body.note, &who.name).await?))
 }
 
-/// Takes the picture of a stop, the first being 0, and keeps it.
+/// Turns the camera of a stop, the first being 0, to its preset, takes its picture and keeps it.
 #[utoipa::path(post, path = "/api/patrol/rounds/{id}/stops/{step}/picture", params(("id" = uuid::Uuid, Path), ("step" = usize, Path)),
     responses((status = 200, body = serde_json::Value)))]
 pub async fn look(
@@ -218,8 +221,11 @@ pub async fn look(
     Extension(who): Extension<SignedIn>,
     At((id, stop)): At<(PatrolRoundId, usize)>,
 ) -> Result<Json<Round>, ApiError> {
-    let camera = app.system().patrol_may_look(id, stop, &who.name).await?;
-    let (jpeg, at) = vision(&app)?.snapshot_of(camera, Which::Main).await.map_err(|error| match error {
+    let planned = app.system().patrol_may_look(id, stop, &who.name).await?;
+    if !planned.preset.is_empty() {
+        ptz::aim(&app, planned.camera, &planned.preset, &who.name).await?;
+    }
+    let (jpeg, at) = vision(&app)?.snapshot_of(planned.camera, Which::Main).await.map_err(|error| match error {
         SnapshotError::UnknownCamera => ApiError::not_found("camera"),
         other => ApiError::unavailable("no_picture", other.to_string())
             .remedy("try again, or say that the stop cannot be seen"),

@@ -16,10 +16,15 @@ use gatehouse_core::device::link::DeviceKind;
 use gatehouse_core::id::DeviceId;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use std::time::Duration;
 use utoipa::ToSchema;
 
 /// A page renews a move so often: twice within the second after which the head stops by itself.
 const RENEW_MS: u32 = 400;
+/// A head that turns to a preset rests by then.
+const REST_WITHIN: Duration = Duration::from_secs(8);
+/// Between two looks at a head that turns.
+const LOOK_EVERY: Duration = Duration::from_millis(300);
 /// Longest name of a preset: what all cameras take.
 const NAME_MAX: usize = 64;
 
@@ -112,6 +117,36 @@ pub struct Storing {
 pub struct Stored {
     /// The camera's token for it.
     pub token: String,
+}
+
+/// Turns a head to a preset for this person and waits until it rests, at most [`REST_WITHIN`].
+pub async fn aim(app: &App, id: DeviceId, preset: &str, by: &str) -> Result<(), ApiError> {
+    let (link, camera) = head(app, id)?;
+    let preset = camera.preset(preset).await?;
+    link.hand().take(by);
+    camera.recall(&preset.token).await?;
+    let rest = async {
+        let mut before = None;
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let status = camera.status().await?;
+            let rests = match (status.moving, status.position) {
+                (Some(moving), _) => !moving,
+                (None, Some(position)) => before.replace(position) == Some(position),
+                // It says nothing of itself: the whole time is given to it.
+                (None, None) => false,
+            };
+            if rests {
+                return Ok::<_, OnvifError>(());
+            }
+        }
+    };
+    if let Ok(outcome) = tokio::time::timeout(REST_WITHIN, rest).await {
+        outcome?;
+    }
+    // The picture that shows it is on its way.
+    tokio::time::sleep(LOOK_EVERY).await;
+    Ok(())
 }
 
 /// A camera's head: what it can do, where it looks, its presets, and who moves it.

@@ -4,6 +4,7 @@ import { abnormal, following, left, moved } from '../src/apps/ops/patrol/round';
 
 const stop = (verdict?: 'in_order' | 'abnormal' | 'unseen') => ({
   camera: 'c',
+  preset: '',
   look: '',
   picture: null,
   attest: verdict ? { verdict, note: '', at: '', work_order: null } : null,

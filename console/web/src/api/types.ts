@@ -380,6 +380,8 @@ export interface Level {
 // ---- video patrol
 export interface PatrolStop {
   camera: string;
+  /** The preset that its head is turned to first; may be empty. */
+  preset: string;
   /** What to look at; may be empty. */
   look: string;
 }

@@ -574,6 +574,8 @@ export const en: Dictionary = {
   'patrol.name': 'Name of the route',
   'patrol.taken': 'A route has this name already',
   'patrol.camera.n': 'Camera of stop {n}',
+  'patrol.preset.n': 'Preset of stop {n}',
+  'patrol.preset.none': 'as it stands',
   'patrol.look.n': 'What to look at, stop {n}',
   'patrol.look': 'What to look at, e.g. fire door shut',
   'patrol.up': 'Stop {n} earlier',

@@ -570,6 +570,8 @@ const ui = {
   'patrol.name': '路线名称',
   'patrol.taken': '已有同名路线',
   'patrol.camera.n': '第 {n} 处摄像机',
+  'patrol.preset.n': '第 {n} 处预置位',
+  'patrol.preset.none': '不转动',
   'patrol.look.n': '第 {n} 处查看要点',
   'patrol.look': '查看要点，例如防火门关闭',
   'patrol.up': '第 {n} 处上移',
