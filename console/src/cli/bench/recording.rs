@@ -140,13 +140,13 @@ async fn look(admin: &Client, camera: &str, life: &Life, found: &mut Found) -> R
         }
         let header = |name: &str| piece.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let began: Timestamp = header("gatehouse-from").context("gatehouse-from")?.parse()?;
-        let ended: Timestamp = header("gatehouse-to").context("gatehouse-to")?.parse()?;
         let next = header("gatehouse-next").map(|next| next.parse::<Timestamp>()).transpose()?;
         if began > life.killed_at {
             break;
         }
-        found.pictures += pictures(&piece.bytes().await?)?;
-        played = played.max(ended.min(life.killed_at));
+        let (pictures, lasts) = pictures(&piece.bytes().await?)?;
+        found.pictures += pictures;
+        played = played.max((began + lasts).min(life.killed_at));
         match next {
             Some(next) if next > at && next < life.killed_at => at = next,
             Some(_) | None => break,
@@ -167,10 +167,13 @@ async fn look(admin: &Client, camera: &str, life: &Life, found: &mut Found) -> R
     Ok(())
 }
 
-/// Whole pictures in a piece.
-fn pictures(mp4: &[u8]) -> Result<u64> {
+/// Whole pictures in a piece, and when its last one ends. That one counts for its usual time: a piece that another follows
+/// within a second shows its last picture until then.
+fn pictures(mp4: &[u8]) -> Result<(u64, SignedDuration)> {
     let scan = fmp4::scan(&mut Cursor::new(mp4), true)?.context("a piece without pictures")?;
-    Ok(scan.samples.len() as u64)
+    let last = scan.samples.last().context("a piece without pictures")?;
+    let began = Duration::from_micros(last.dts * 100 / 9);
+    Ok((scan.samples.len() as u64, SignedDuration::try_from(began + Duration::from_secs(1) / FPS)?))
 }
 
 /// Waits until every camera is recorded.
