@@ -262,7 +262,8 @@ pub async fn picture(State(app): State<Arc<App>>, At(file): At<String>) -> Resul
 }
 
 fn folder(app: &App) -> PathBuf {
-    app.data().join("patrol")
+    // With the other pictures, so that a backup has them.
+    app.data().join("pictures")
 }
 
 fn hash(bytes: &Bytes) -> String {
@@ -273,7 +274,7 @@ fn hash(bytes: &Bytes) -> String {
 fn path_of(folder: &Path, id: PictureId) -> Option<PathBuf> {
     let (seconds, _) = id.0.get_timestamp()?.to_unix();
     let taken = Timestamp::from_second(i64::try_from(seconds).ok()?).ok()?;
-    Some(folder.join(taken.strftime("%Y-%m").to_string()).join(format!("{id}.jpg")))
+    Some(folder.join(taken.strftime("patrol-%Y-%m").to_string()).join(format!("{id}.jpg")))
 }
 
 /// Writes a picture through to the disk before it is told of.
@@ -290,9 +291,11 @@ fn keep(path: &Path, jpeg: &[u8]) -> std::io::Result<()> {
 
 /// Removes the months that are over for longer than [`KEPT`]; what is no month is left alone.
 fn forget(folder: &Path, now: Timestamp) {
-    let oldest = (now - KEPT).strftime("%Y-%m").to_string();
-    let is_month =
-        |name: &str| name.len() == 7 && jiff::civil::Date::strptime("%Y-%m-%d", format!("{name}-01")).is_ok();
+    let oldest = (now - KEPT).strftime("patrol-%Y-%m").to_string();
+    let is_month = |name: &str| {
+        let month = name.strip_prefix("patrol-").filter(|month| month.len() == 7);
+        month.is_some_and(|month| jiff::civil::Date::strptime("%Y-%m-%d", format!("{month}-01")).is_ok())
+    };
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         if is_month(&name)
@@ -311,23 +314,25 @@ mod tests {
     #[test]
     fn months_are_forgotten_when_they_are_long_over_and_nothing_else_is() {
         let dir = tempfile::tempdir().unwrap();
-        for name in ["2025-01", "2026-02", "2026-11", "notes", "2025-99"] {
+        for name in ["patrol-2025-01", "patrol-2026-02", "patrol-2026-11", "2025-01-01", "patrol-2025-99"] {
             std::fs::create_dir(dir.path().join(name)).unwrap();
         }
         forget(dir.path(), "2026-11-28T00:00:00Z".parse().unwrap());
         let mut left: Vec<_> =
             std::fs::read_dir(dir.path()).unwrap().flatten().map(|entry| entry.file_name()).collect();
         left.sort();
-        assert_eq!(left, ["2025-99", "2026-02", "2026-11", "notes"]);
+        assert_eq!(left, ["2025-01-01", "patrol-2025-99", "patrol-2026-02", "patrol-2026-11"]);
     }
 
     #[test]
-    fn a_picture_is_kept_whole_and_found_by_its_id() {
-        let dir = tempfile::tempdir().unwrap();
+    fn a_picture_is_kept_whole_found_by_its_id_and_backed_up() {
+        let data = tempfile::tempdir().unwrap();
+        let dir = data.path().join("pictures");
         let id = PictureId(uuid::Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, 1_790_000_000, 0)));
-        let path = path_of(dir.path(), id).unwrap();
+        let path = path_of(&dir, id).unwrap();
         keep(&path, b"jpeg").unwrap();
-        assert_eq!(std::fs::read(path_of(dir.path(), id).unwrap()).unwrap(), b"jpeg");
-        assert_eq!(path_of(dir.path(), PictureId::from_key("of no time")), None);
+        assert_eq!(std::fs::read(path_of(&dir, id).unwrap()).unwrap(), b"jpeg");
+        assert_eq!(path_of(&dir, PictureId::from_key("of no time")), None);
+        assert!(crate::backup::files::pictures(data.path()).unwrap().values().any(|chosen| *chosen == path));
     }
 }
