@@ -2,7 +2,7 @@
 
 use super::video::{Compound, PASSWORD, PATIENCE, USER, Watch, key, probe, unit};
 use anyhow::{Context, Result, ensure};
-use gatehouse_adapters::sim::rtsp::{AccessUnit as SimUnit, LiveSource};
+use gatehouse_adapters::sim::rtsp::{AccessUnit as SimUnit, Faults, LiveSource};
 use gatehouse_adapters::sim::scene::{CameraConfig as SceneConfig, SceneKind, Studio, StudioConfig};
 use gatehouse_core::alarm::AlarmKind;
 use gatehouse_core::id::DeviceKey;
@@ -195,6 +195,23 @@ async fn damaged_packets_are_named_errors_and_the_picture_comes_back() -> Result
             Err(_) => whole = 0,
         }
     }
+    watch.vision.stop().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_whose_clock_is_wrong_is_remarked_and_recorded_by_ours() -> Result<()> {
+    let (data, compound) = (tempfile::tempdir()?, Compound::open(SceneKind::Corridor).await?);
+    compound.studio.scenes()[0].source().set_faults(Faults { clock_off_s: 3_600, ..Faults::default() });
+    let watch = Watch::start(data.path(), compound.camera(&[])?)?;
+    let told = watch.until("remarked", |status| status.remarks.contains(&"clock_off") && status.recording).await?;
+    let off = told.clock_off_ms.context("a sender report came")?;
+    ensure!((off - 3_600_000).abs() < 2_000, "{off} ms off");
+    let taken = told.last_frame_at.context("a picture came")?;
+    ensure!(
+        Timestamp::now().duration_since(taken).abs() < SignedDuration::from_secs(5),
+        "{taken} by the camera's clock"
+    );
     watch.vision.stop().await;
     Ok(())
 }
