@@ -2,15 +2,20 @@
 
 use crate::rbac::Permission;
 use crate::ws::topic::{Healing, Topic, TopicFigures};
+use gatehouse_actors::views::{AlarmView, CommandView, WorkOrderView};
 use gatehouse_actors::{Change, System};
+use gatehouse_core::id::{AlarmId, CommandId, WorkOrderId};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
 /// Device changes are gathered for this long: 20 Hz.
 const BATCH: Duration = Duration::from_millis(50);
+
+/// Changes that are looked at before what they changed is published.
+const TOGETHER: usize = 256;
 
 /// The topics and the run they count in.
 pub struct Feed {
@@ -123,24 +128,65 @@ struct Changed {
     work_orders: Arc<Topic>,
 }
 
+/// Publishes what was committed. Objects of the state topics that wait together go out as one message, each in its newest
+/// version; every event is a message of its own.
 async fn publish_changes(system: System, topics: Changed) {
     let mut changes = system.changes();
     loop {
+        let mut waiting = Waiting::default();
         match changes.recv().await {
-            Ok(Change::Event(event)) => topics.events.event(&*event),
-            Ok(Change::Alarm(alarm)) => {
-                topics.alarms.delta(&[&*alarm], Some(("counts", &json!(system.alarm_counts()))));
-            }
-            Ok(Change::Passage(passage)) => topics.passages.event(&*passage),
-            Ok(Change::Access(record)) => topics.access.event(&*record),
-            Ok(Change::Command(command)) => topics.commands.delta(&[&*command], None),
-            Ok(Change::WorkOrder(order)) => topics.work_orders.delta(&[&*order], None),
-            Err(RecvError::Lagged(missed)) => {
-                // The rows are in the store; what pages lack of the state topics is sent again whole.
-                tracing::warn!(missed, "Live feed fell behind the actors");
-                topics.alarms.delta(&system.open_alarms(), Some(("counts", &json!(system.alarm_counts()))));
-            }
+            Ok(change) => waiting.take(change, &topics),
+            Err(RecvError::Lagged(missed)) => waiting.missed(missed),
             Err(RecvError::Closed) => return,
         }
+        for _ in 1..TOGETHER {
+            match changes.try_recv() {
+                Ok(change) => waiting.take(change, &topics),
+                Err(TryRecvError::Lagged(missed)) => waiting.missed(missed),
+                Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+            }
+        }
+        waiting.publish(&system, &topics);
+    }
+}
+
+/// Changed objects that are published together.
+#[derive(Default)]
+struct Waiting {
+    alarms: BTreeMap<AlarmId, Arc<AlarmView>>,
+    commands: BTreeMap<CommandId, Arc<CommandView>>,
+    orders: BTreeMap<WorkOrderId, Arc<WorkOrderView>>,
+    lagged: bool,
+}
+
+impl Waiting {
+    fn take(&mut self, change: Change, topics: &Changed) {
+        match change {
+            Change::Event(event) => topics.events.event(&*event),
+            Change::Passage(passage) => topics.passages.event(&*passage),
+            Change::Access(record) => topics.access.event(&*record),
+            Change::Alarm(alarm) => drop(self.alarms.insert(alarm.id, alarm)),
+            Change::Command(command) => drop(self.commands.insert(command.id, command)),
+            Change::WorkOrder(order) => drop(self.orders.insert(order.id, order)),
+        }
+    }
+
+    fn missed(&mut self, missed: u64) {
+        tracing::warn!(missed, "Live feed fell behind the actors");
+        self.lagged = true;
+    }
+
+    fn publish(self, system: &System, topics: &Changed) {
+        let Self { alarms, commands, orders, lagged } = self;
+        let counts = || json!(system.alarm_counts());
+        if lagged {
+            // The rows are in the store; what pages lack of the state topics is sent again whole.
+            topics.alarms.delta(&system.open_alarms(), Some(("counts", &counts())));
+        }
+        if !alarms.is_empty() {
+            topics.alarms.delta(&alarms.into_values().collect::<Vec<_>>(), Some(("counts", &counts())));
+        }
+        topics.commands.delta(&commands.into_values().collect::<Vec<_>>(), None);
+        topics.work_orders.delta(&orders.into_values().collect::<Vec<_>>(), None);
     }
 }

@@ -16,7 +16,7 @@ use crate::onnx::{Model, OnnxError};
 use crate::scratch::Pool;
 pub use align::{FACE_POINTS, FaceQuality};
 pub use detect::FoundFace;
-pub use gallery::{Embedding, Gallery, Match, Template, TemplateError};
+pub use gallery::{DIMENSION, Embedding, Gallery, Match, Template, TemplateError};
 
 /// How a frame is searched for faces.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -20,6 +20,7 @@ use crate::onnx::{Model, OnnxError};
 use crate::scratch::Pool;
 use ctc::{CLASSES, Candidate, Grammar, combine};
 pub use detect::FoundPlate;
+pub(crate) use rectify::PADDED as STRIP_WIDTH;
 
 /// How a frame is searched for plates.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -14,6 +14,7 @@ use gatehouse_core::effect::Record;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
 use tracing::{error, warn};
 
 /// A commit that takes longer is one whose answer is lost: devices wait 10 s for theirs.
@@ -25,6 +26,9 @@ pub(super) const PAUSE: Duration = Duration::from_millis(50);
 /// The longest pause between two tries.
 pub(super) const PAUSE_MAX: Duration = Duration::from_secs(2);
 
+/// Groups that are safe and wait to be told: beyond it the writer waits.
+const TOLD: usize = 2;
+
 /// What became of a group.
 pub(super) enum Outcome {
     Written,
@@ -33,20 +37,31 @@ pub(super) enum Outcome {
 }
 
 impl Journal {
-    /// Writes until it is closed and empty.
+    /// Writes until it is closed and empty. What is safe is told apart from the writing: while a group is told, the database
+    /// has the next.
     pub(crate) async fn run(self) {
+        let (say, told) = mpsc::channel(TOLD);
+        let telling = tokio::spawn(self.clone().tell_all(told));
         tokio::select! {
-            () = self.write_all() => {}
+            () = self.write_all(say) => {}
             () = self.drain_all() => {}
+        }
+        if let Err(failed) = telling.await
+            && let Ok(panic) = failed.try_into_panic()
+        {
+            std::panic::resume_unwind(panic);
         }
         self.let_go();
     }
 
-    async fn write_all(&self) {
+    async fn write_all(&self, say: mpsc::Sender<Vec<Queued>>) {
         loop {
             let (group, closed) = self.take_group();
             if !group.is_empty() {
-                self.write(group).await;
+                let safe = self.write(group).await;
+                if say.send(safe).await.is_err() {
+                    return;
+                }
             } else if closed {
                 return;
             } else {
@@ -55,11 +70,17 @@ impl Journal {
         }
     }
 
+    async fn tell_all(self, mut told: mpsc::Receiver<Vec<Queued>>) {
+        while let Some(group) = told.recv().await {
+            self.tell(group);
+        }
+    }
+
     /// Makes a group safe: in the database, or in the spill while that is away; again and again while neither takes it. A group
-    /// that the database refuses is written one by one.
-    async fn write(&self, mut group: Vec<Queued>) {
+    /// that the database refuses is written one by one. Gives back what is safe.
+    async fn write(&self, mut group: Vec<Queued>) -> Vec<Queued> {
         if group.iter().all(Queued::is_empty) {
-            return self.tell(group);
+            return group;
         }
         let (mut doubtful, mut pause) = (false, PAUSE);
         loop {
@@ -67,7 +88,7 @@ impl Journal {
                 match self.commit(&group, &mut doubtful).await {
                     Outcome::Written => {
                         self.is_back();
-                        return self.tell(group);
+                        return group;
                     }
                     Outcome::Refused(error) => return self.refuse(group, &error).await,
                     Outcome::Away(error) => self.is_gone(&error),
@@ -76,14 +97,14 @@ impl Journal {
             let kept;
             (group, kept) = self.keep(group, doubtful).await;
             if kept {
-                return;
+                return group;
             }
             if self.is_closed() {
                 error!(
                     entries = group.len(),
                     "Stopping while nothing can be stored: unacknowledged entries are dropped"
                 );
-                return;
+                return Vec::new();
             }
             self.become_(State::Waiting);
             tokio::select! {
@@ -137,21 +158,23 @@ impl Journal {
     }
 
     /// Writes the entries of a refused group each on its own; one that is refused by itself is kept aside.
-    async fn refuse(&self, mut group: Vec<Queued>, error: &sqlx::Error) {
+    async fn refuse(&self, mut group: Vec<Queued>, error: &sqlx::Error) -> Vec<Queued> {
         if group.len() > 1 {
+            let mut safe = Vec::with_capacity(group.len());
             for queued in group {
-                Box::pin(self.write(vec![queued])).await;
+                safe.append(&mut Box::pin(self.write(vec![queued])).await);
             }
-            return;
+            return safe;
         }
         self.is_back();
-        let Some(queued) = group.pop() else { return };
+        let Some(queued) = group.pop() else { return group };
         let key = self.refusal_key(&queued);
         self.keep_aside(key, &error.to_string(), &Kept::Entry(&queued));
         self.0.stored.send_modify(|stored| *stored = stored.saturating_add(1));
         if let Some(done) = queued.done {
             let _ = done.send(false);
         }
+        group
     }
 
     /// By what a refusal is known. A machine that is restarted comes to the same place and is refused the same again: that is
@@ -189,7 +212,7 @@ impl Journal {
         self.0.spill.as_ref().is_some_and(|spill| lock(spill).has_files())
     }
 
-    /// Puts a group into the spill and tells the outside; gives it back when there is no room or no spill.
+    /// Puts a group into the spill; gives it back with whether it is there: not when there is no room or no spill.
     async fn keep(&self, group: Vec<Queued>, doubtful: bool) -> (Vec<Queued>, bool) {
         let Some(spill) = self.0.spill.clone() else { return (group, false) };
         let _gate = self.0.gate.lock().await;
@@ -204,9 +227,8 @@ impl Journal {
                 if self.state() != State::Draining {
                     self.become_(State::Spilling);
                 }
-                self.tell(group);
                 self.0.drain.notify_one();
-                (Vec::new(), true)
+                (group, true)
             }
             Ok(false) => {
                 if self.state() != State::Waiting {
@@ -266,7 +288,9 @@ impl Journal {
         for queued in group {
             self.publish(queued);
         }
-        if self.spills() {
+        // Looked at and counted under one lock: the end of a drain takes the files away first and then what came late.
+        let spill = self.0.spill.as_ref().map(|spill| lock(spill));
+        if spill.as_ref().is_some_and(|spill| spill.has_files()) {
             self.0.late.fetch_add(entries, Ordering::AcqRel);
         } else {
             self.0.stored.send_modify(|stored| *stored = stored.saturating_add(entries));

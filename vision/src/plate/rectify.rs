@@ -10,7 +10,7 @@ pub(super) const STRIP: (u32, u32) = (100, 32);
 /// The wide view: nothing is read better this way but the marks 学, 警 …, which at 100 look like digits to the reader.
 pub(super) const WIDE: u32 = 200;
 /// Width of the reader's input.
-pub(super) const PADDED: usize = 320;
+pub(crate) const PADDED: usize = 320;
 
 /// Where the rows of a two-row plate lie, in shares of the flattened plate.
 struct TwoRows {

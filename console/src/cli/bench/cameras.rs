@@ -1,4 +1,4 @@
-//! The other side of the bench of streams, in a process of its own: virtual cameras over RTSP, and who watches.
+//! The other side of the benches of streams and recognition, in a process of its own: virtual cameras over RTSP, and who watches.
 //!
 //! ```text
 //! bench ── one line of JSON: which cameras ──▶ cameras      (standard input)
@@ -12,13 +12,17 @@
 use super::process::raise_file_limit;
 use super::{quantile, serde_line};
 use crate::client::Client;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use gatehouse_adapters::sim::rtsp::{AccessUnit, LiveSource, ParameterSets, RtspServer, Users};
-use gatehouse_adapters::sim::scene::{CameraConfig, SceneKind, Studio, StudioConfig};
+use gatehouse_adapters::sim::scene::{
+    BodyColour, CameraConfig, Cue, PlateColour, SceneKind, Studio, StudioConfig,
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::process::{ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -26,14 +30,20 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio_tungstenite::tungstenite::Message;
 
-/// Pictures that are drawn and then played again and again: groups of a second.
-const GROUPS: u32 = 4;
-/// The longest that drawing may take.
+/// Beyond the length of what is drawn: the longest that drawing may take.
 const DRAWN_WITHIN: Duration = Duration::from_secs(60);
+/// Seconds that are drawn where nothing happens.
+const QUIET_S: u32 = 4;
+/// A visitor comes so long after the beginning, so that the scene is quiet at its end and its beginning.
+const COMES_AFTER: Duration = Duration::from_secs(2);
+/// And stays: a car before the barrier, driving up included, or somebody before the door.
+const STAYS: Duration = Duration::from_secs(8);
+/// The plate of every car: letters that the scene's typeface draws apart from digits.
+pub const PLATE: &str = "粤B12345";
 /// What a tile sees in its first moments is a cached group, old by design: latency counts after them.
 const SETTLE: Duration = Duration::from_secs(2);
 
-/// The virtual cameras and who watches: started by `bench video --cameras`.
+/// The virtual cameras and who watches: started by other benches.
 #[derive(Debug, clap::Args)]
 pub struct Cameras;
 
@@ -50,6 +60,67 @@ pub struct Order {
     pub height: usize,
     /// Bitrate of each, kilobits a second.
     pub kbps: u32,
+    /// What they look at.
+    pub sight: Sight,
+    /// Seconds that are drawn and then played again and again.
+    pub lasts_s: u32,
+}
+
+impl Order {
+    /// Cameras before which nothing happens.
+    pub fn quiet(cameras: usize, fps: u32, (width, height): (usize, usize), kbps: u32) -> Self {
+        Self { cameras, fps, width, height, kbps, sight: Sight::EmptyGate, lasts_s: QUIET_S }
+    }
+}
+
+/// What a virtual camera looks at.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Sight {
+    /// A gate where nothing happens.
+    EmptyGate,
+    /// A gate where a car comes, stops and leaves, once in every round.
+    Gate,
+    /// A door to which somebody comes, once in every round.
+    Door {
+        /// Folder of photographs.
+        faces: PathBuf,
+        /// Which of them.
+        photo: String,
+    },
+}
+
+impl Sight {
+    fn scene(&self) -> SceneKind {
+        match self {
+            Sight::EmptyGate | Sight::Gate => SceneKind::Gate,
+            Sight::Door { .. } => SceneKind::Lobby,
+        }
+    }
+
+    fn faces(&self) -> Option<PathBuf> {
+        match self {
+            Sight::EmptyGate | Sight::Gate => None,
+            Sight::Door { faces, .. } => Some(faces.clone()),
+        }
+    }
+
+    /// What happens, and how long after the beginning.
+    fn cues(&self) -> Vec<(Duration, Cue)> {
+        match self {
+            Sight::EmptyGate => vec![],
+            Sight::Gate => {
+                let car = Cue::CarArrives {
+                    plate: PLATE.into(),
+                    colour: PlateColour::Blue,
+                    body: BodyColour::Silver,
+                };
+                vec![(COMES_AFTER, car), (COMES_AFTER + STAYS, Cue::CarLeaves)]
+            }
+            Sight::Door { photo, .. } => {
+                vec![(COMES_AFTER, Cue::PersonAtDoor { photo: photo.clone(), stay: STAYS })]
+            }
+        }
+    }
 }
 
 /// Who watches.
@@ -130,12 +201,15 @@ impl Film {
             height: order.height,
             fps: order.fps,
             bitrate_kbps: order.kbps,
-            ..CameraConfig::new("Bench", SceneKind::Gate)
+            ..CameraConfig::new("Bench", order.sight.scene())
         };
-        let studio = Studio::start(StudioConfig { threads: 1, ..StudioConfig::default() }, vec![camera])?;
-        let source = studio.scenes().first().context("no scene")?.source();
+        let config = StudioConfig { threads: 1, faces: order.sight.faces(), ..StudioConfig::default() };
+        let studio = Studio::start(config, vec![camera])?;
+        let scene = studio.scenes().first().context("no scene")?;
+        let source = scene.source();
         let mut listener = source.listen().context("the scene takes no listener")?;
-        let count = (order.fps * GROUPS) as usize;
+        let count = (order.fps * order.lasts_s) as usize;
+        let mut cues: VecDeque<_> = order.sight.cues().into();
         let gather = async {
             let mut units = Vec::new();
             while units.len() < count {
@@ -143,13 +217,18 @@ impl Film {
                 if unit.key || !units.is_empty() {
                     units.push(AccessUnit::clone(&unit));
                 }
+                let drawn = Duration::from_secs(units.len() as u64) / order.fps.max(1);
+                while cues.front().is_some_and(|(at, _)| *at <= drawn) {
+                    let taken = cues.pop_front().is_some_and(|(_, cue)| scene.cue(cue));
+                    ensure!(taken, "the scene does not take its cue");
+                }
             }
-            anyhow::Ok(units)
+            Ok(units)
         };
-        let mut units =
-            tokio::time::timeout(DRAWN_WITHIN, gather).await.context("the scene was not drawn in time")??;
+        let within = DRAWN_WITHIN + Duration::from_secs(order.lasts_s.into());
+        let mut units = tokio::time::timeout(within, gather).await.context("the scene was not drawn in time")??;
         let sets = source.parameter_sets().context("no parameter sets")?;
-        let wanted = order.kbps as usize * 125 * GROUPS as usize;
+        let wanted = order.kbps as usize * 125 * order.lasts_s as usize;
         let drawn: usize = units.iter().flat_map(|unit| &unit.nals).map(Bytes::len).sum();
         let filler = filler(wanted.saturating_sub(drawn) / count);
         units.iter_mut().for_each(|unit| unit.nals.extend(filler.clone()));
@@ -263,7 +342,8 @@ impl Crew {
         let mut input = child.stdin.take().context("no standard input")?;
         let mut output = BufReader::new(child.stdout.take().context("no standard output")?).lines();
         input.write_all(serde_line(order)?.as_bytes()).await?;
-        let said = tokio::time::timeout(DRAWN_WITHIN, output.next_line());
+        let within = DRAWN_WITHIN + Duration::from_secs(order.lasts_s.into());
+        let said = tokio::time::timeout(within, output.next_line());
         let said = said.await.context("the cameras do not start")??.context("the cameras ended without a word")?;
         Ok(Self { _child: child, input, output, address: serde_json::from_str(&said)? })
     }

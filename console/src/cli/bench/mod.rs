@@ -10,7 +10,6 @@ mod devices;
 mod doors;
 mod load;
 mod process;
-mod recognition;
 mod recording;
 mod soak;
 mod start;
@@ -18,6 +17,7 @@ mod store;
 mod streams;
 mod telemetry;
 mod video;
+mod vision;
 mod wire;
 
 use super::DataDir;
@@ -55,19 +55,19 @@ enum What {
     /// The devices and who listens to them: started by other benches
     #[command(hide = true)]
     Load(load::Load),
-    /// Virtual cameras and who watches them: started by `video`
+    /// Virtual cameras and who watches them: started by `video` and `vision`
     #[command(hide = true)]
     Cameras(cameras::Cameras),
     /// Decisions at a door
     Doors(doors::Doors),
-    /// Plates and faces, processor time per frame
-    Recognition(recognition::Recognition),
     /// kill -9 while cameras are recorded, and what plays afterwards
     Recording(recording::Recording),
     /// Readings into the history
     Telemetry(telemetry::Telemetry),
     /// Live video from the camera to a browser's socket
     Video(video::Video),
+    /// Plates and faces: processor time per frame and stage, and how many cameras a machine carries
+    Vision(vision::Vision),
 }
 
 /// What every bench takes.
@@ -103,10 +103,10 @@ impl Bench {
                 What::Alarms(bench) => (bench.common.json, bench.measure().await),
                 What::Crash(bench) => (bench.common.json, bench.measure().await),
                 What::Doors(bench) => (bench.common.json, bench.measure()),
-                What::Recognition(bench) => (bench.common.json, tokio::task::block_in_place(|| bench.measure())),
                 What::Recording(bench) => (bench.common.json, bench.measure().await),
                 What::Telemetry(bench) => (bench.common.json, bench.measure().await),
                 What::Video(bench) => (bench.common.json, bench.measure().await),
+                What::Vision(bench) => (bench.common.json, bench.measure().await),
             }
         });
         match outcome {

@@ -76,7 +76,7 @@ impl Recording {
         let seed = self.seed.unwrap_or_else(|| rand::rng().random_range(1..1_000_000_000));
         eprintln!("seed {seed}");
         let mut dice = StdRng::seed_from_u64(seed);
-        let order = Order { cameras: self.cameras as usize, fps: FPS, width: 640, height: 360, kbps: 400 };
+        let order = Order::quiet(self.cameras as usize, FPS, (640, 360), 400);
         let crew = Crew::start(&order).await?;
         let dir = super::directory(&self.common.data.path())?;
         let mut program = Program::new(dir.path(), &site(crew.address, self.cameras), None)?;

@@ -1,5 +1,6 @@
 //! What benches ask of the database: what is there, and what PostgreSQL alone takes.
 
+use jiff::Timestamp;
 use sqlx::PgPool;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
@@ -18,6 +19,16 @@ pub async fn occurrences(pool: &PgPool) -> anyhow::Result<i64> {
          where a.kind = 'help_call' and n.code in ('raised', 'raised_again')",
     );
     Ok(count.fetch_one(pool).await?)
+}
+
+/// Plates that cameras told of since a moment: the text, and from frame to decision, ms.
+pub async fn plates(pool: &PgPool, since: Timestamp) -> anyhow::Result<Vec<(String, f64)>> {
+    let rows = sqlx::query_as(
+        "select body ->> 'text', (body ->> 'latency_ms')::float8
+         from event_log
+         where code = 'plate.read' and received_at >= $1::text::timestamptz",
+    );
+    Ok(rows.bind(since.to_string()).fetch_all(pool).await?)
 }
 
 type Row = (Uuid, oneshot::Sender<()>);

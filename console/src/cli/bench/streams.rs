@@ -28,7 +28,7 @@ const SETTLE: Duration = Duration::from_secs(3);
 /// Measures one row.
 pub async fn row(data: &Path, cameras: usize, viewers: usize, seconds: u64) -> Result<Figures> {
     raise_file_limit();
-    let order = Order { cameras, fps: FPS, width: SIZE.0, height: SIZE.1, kbps: KBPS };
+    let order = Order::quiet(cameras, FPS, SIZE, KBPS);
     let mut crew = Crew::start(&order).await?;
     let mut figures = Figures::new();
     figures.insert("cameras".into(), json!(cameras));
