@@ -305,7 +305,11 @@ fn open_vision(
     }
     vision.cameras = cameras;
     let recognizer = if config.recognition.enabled {
-        let paths = RuntimePaths { onnxruntime: provided.onnxruntime.clone(), models_dir: provided.models.clone() };
+        let library = config.recognition.onnxruntime.as_ref().unwrap_or(&provided.onnxruntime);
+        let paths = RuntimePaths {
+            provider: config.recognition.provider,
+            ..RuntimePaths::on_cpu(library.clone(), provided.models.clone())
+        };
         let recognizer = Recognizer::open(&paths).context("opening the recognition models")?;
         Some(Arc::new(recognizer))
     } else {

@@ -7,6 +7,7 @@ use gatehouse_actors::telemetry::Keep;
 use gatehouse_adapters::webhook::WebhookConfig;
 use gatehouse_core::alarm::{AlarmKind, Priority};
 use gatehouse_core::outbox::kind_words;
+use gatehouse_vision::models::Provider;
 use serde::Deserialize;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -104,6 +105,10 @@ pub struct Recording {
 pub struct Recognition {
     /// Whether plates and faces are read at all.
     pub enabled: bool,
+    /// What runs the networks: `cpu`, `cuda`, `tensorrt` or `openvino`.
+    pub provider: Provider,
+    /// The ONNX Runtime library that can, version 1.24 or later [default: the one that set-up brings, for the processor].
+    pub onnxruntime: Option<PathBuf>,
 }
 
 /// Backups.
@@ -259,7 +264,7 @@ impl Default for Limits {
 
 impl Default for Recognition {
     fn default() -> Self {
-        Self { enabled: true }
+        Self { enabled: true, provider: Provider::Cpu, onnxruntime: None }
     }
 }
 

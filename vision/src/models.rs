@@ -182,22 +182,56 @@ pub const MODELS: [&ModelSpec; 9] = [
     &PLATE_ALPHABET,
 ];
 
-/// Where the runtime library and the models lie.
+/// What runs the networks: an execution provider of ONNX Runtime.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Provider {
+    /// The processor: what set-up provides.
+    #[default]
+    Cpu,
+    /// An NVIDIA card.
+    Cuda,
+    /// An NVIDIA card, the networks compiled for it at the first start, which takes minutes.
+    TensorRt,
+    /// Intel processors and their graphics.
+    OpenVino,
+}
+
+impl Provider {
+    /// As the configuration writes it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Provider::Cpu => "cpu",
+            Provider::Cuda => "cuda",
+            Provider::TensorRt => "tensorrt",
+            Provider::OpenVino => "openvino",
+        }
+    }
+}
+
+/// Where the runtime library and the models lie, and what runs them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuntimePaths {
     /// The ONNX Runtime shared library.
     pub onnxruntime: PathBuf,
     /// The directory of the model files.
     pub models_dir: PathBuf,
+    /// What runs the networks; the library must have been built with it.
+    pub provider: Provider,
 }
 
 impl RuntimePaths {
     /// File name of the ONNX Runtime library this build was measured with.
     pub const LIBRARY: &'static str = "libonnxruntime.so.1.32.0";
 
+    /// Networks that the processor runs.
+    pub fn on_cpu(onnxruntime: PathBuf, models_dir: PathBuf) -> Self {
+        Self { onnxruntime, models_dir, provider: Provider::Cpu }
+    }
+
     /// The places set-up uses inside a data directory.
     pub fn in_data_dir(data: &Path) -> Self {
-        Self { onnxruntime: data.join("runtime/onnxruntime").join(Self::LIBRARY), models_dir: data.join("models") }
+        Self::on_cpu(data.join("runtime/onnxruntime").join(Self::LIBRARY), data.join("models"))
     }
 
     /// Files that are not there: empty when recognition can start.

@@ -12,10 +12,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use ort::environment::Environment;
+use ort::ep::{self, ExecutionProviderDispatch};
 use ort::session::{Session, SessionOutputs};
 use ort::value::TensorRef;
 
-use crate::models::{ModelError, ModelSpec, RuntimePaths, read_verified};
+use crate::models::{ModelError, ModelSpec, Provider, RuntimePaths, read_verified};
 
 /// Why a model could not be loaded or run.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +27,20 @@ pub enum OnnxError {
         /// Where it was looked for.
         path: PathBuf,
         /// What the loader said.
+        reason: String,
+    },
+    /// The shared library was built without what is to run the networks, or finds no such hardware.
+    #[error(
+        "ONNX Runtime at {library} cannot run networks on {provider}: set recognition.onnxruntime to a build that can, or \
+         recognition.provider = \"cpu\" ({reason})",
+        library = .library.display()
+    )]
+    Provider {
+        /// The library.
+        library: PathBuf,
+        /// What was asked for.
+        provider: &'static str,
+        /// What the runtime said.
         reason: String,
     },
     /// The model's file cannot be used.
@@ -92,7 +107,7 @@ fn environment(library: &Path) -> Result<&'static Environment, OnnxError> {
 /// One model, ready for any worker thread.
 pub struct Model {
     spec: &'static ModelSpec,
-    models_dir: PathBuf,
+    paths: RuntimePaths,
     environment: &'static Environment,
     idle: Mutex<Vec<Session>>,
 }
@@ -113,8 +128,7 @@ impl Model {
     /// Verifies and loads a model and makes its first session.
     pub fn open(spec: &'static ModelSpec, paths: &RuntimePaths) -> Result<Self, OnnxError> {
         let environment = environment(&paths.onnxruntime)?;
-        let model =
-            Self { spec, models_dir: paths.models_dir.clone(), environment, idle: Mutex::new(Vec::with_capacity(2)) };
+        let model = Self { spec, paths: paths.clone(), environment, idle: Mutex::new(Vec::with_capacity(2)) };
         let first = model.new_session()?;
         lock(&model.idle).push(first);
         Ok(model)
@@ -154,18 +168,35 @@ impl Model {
     }
 
     fn new_session(&self) -> Result<Session, OnnxError> {
-        let mut bytes = read_verified(self.spec, &self.models_dir)?;
+        let mut bytes = read_verified(self.spec, &self.paths.models_dir)?;
         let flushed = tiny::flush(&mut bytes);
         tracing::debug!(model = self.spec.id, flushed, "Model loaded");
         let refused = |reason: String| OnnxError::Load { model: self.spec.id, reason };
         let mut builder = Session::builder(self.environment)
             .map_err(|error| refused(error.to_string()))?
+            .with_execution_providers(provider(self.paths.provider))
+            .map_err(|error| OnnxError::Provider {
+                library: self.paths.onnxruntime.clone(),
+                provider: self.paths.provider.word(),
+                reason: error.to_string(),
+            })?
             .with_intra_threads(1)
             .map_err(|error| refused(error.to_string()))?
             .with_inter_threads(1)
             .map_err(|error| refused(error.to_string()))?;
         builder.commit_from_memory(&bytes).map_err(|error| refused(error.to_string()))
     }
+}
+
+/// What the runtime registers before its own processor, which takes what the others cannot run.
+fn provider(provider: Provider) -> Vec<ExecutionProviderDispatch> {
+    let provider = match provider {
+        Provider::Cpu => return Vec::new(),
+        Provider::Cuda => ep::CUDA::default().build(),
+        Provider::TensorRt => ep::TensorRT::default().build(),
+        Provider::OpenVino => ep::OpenVINO::default().build(),
+    };
+    vec![provider.error_on_failure()]
 }
 
 impl Outputs<'_> {

@@ -109,10 +109,10 @@ impl Told {
 impl Common {
     fn recognizer(&self) -> anyhow::Result<Recognizer> {
         let provision = Provision::new(self.data.path());
-        let paths = RuntimePaths {
-            onnxruntime: provision.ensure_onnxruntime(&mut Lines::stderr())?,
-            models_dir: provision.ensure_models(&mut Lines::stderr())?,
-        };
+        let paths = RuntimePaths::on_cpu(
+            provision.ensure_onnxruntime(&mut Lines::stderr())?,
+            provision.ensure_models(&mut Lines::stderr())?,
+        );
         Recognizer::open(&paths).context("opening the recognition models")
     }
 
@@ -159,6 +159,10 @@ impl Plates {
             report.accept, report.accepted_right, report.accepted, report.accepted_unlabelled
         );
         text += &cost(&report.cpu_ms);
+        if !report.confusions.is_empty() {
+            let pairs = report.confusions.iter().map(|c| format!("{} as {} ({}×)", c.want, c.got, c.times));
+            let _ = writeln!(text, "read: {}", pairs.collect::<Vec<_>>().join(", "));
+        }
         for miss in &report.misses {
             let got = miss.got.as_deref().unwrap_or("not found");
             let _ =

@@ -55,6 +55,17 @@ pub struct PlateMiss {
     pub confidence: f32,
 }
 
+/// One character read as another, in reads as long as their label.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Confusion {
+    /// The label's character.
+    pub want: char,
+    /// What was read.
+    pub got: char,
+    /// How often.
+    pub times: usize,
+}
+
 /// The figures of one evaluation.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PlatesReport {
@@ -92,6 +103,8 @@ pub struct PlatesReport {
     pub cpu_ms: Spread,
     /// Labelled plates not read exactly.
     pub misses: Vec<PlateMiss>,
+    /// Characters taken for others, most frequent first.
+    pub confusions: Vec<Confusion>,
     /// Rows that could not be measured.
     pub errors: Vec<RowError>,
 }
@@ -322,9 +335,26 @@ fn report(
         accepted_unlabelled: unlabelled.iter().filter(|read| read.confidence >= options.accept).count(),
         thresholds: [0.0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99].map(above).to_vec(),
         cpu_ms: Spread::of(times),
+        confusions: confusions(&misses),
         misses,
         errors,
     }
+}
+
+fn confusions(misses: &[PlateMiss]) -> Vec<Confusion> {
+    let mut times: BTreeMap<(char, char), usize> = BTreeMap::new();
+    for miss in misses {
+        let Some(got) = miss.got.as_ref().filter(|got| got.chars().count() == miss.want.chars().count()) else {
+            continue;
+        };
+        for pair in miss.want.chars().zip(got.chars()).filter(|(want, got)| want != got) {
+            *times.entry(pair).or_default() += 1;
+        }
+    }
+    let mut confusions: Vec<_> =
+        times.into_iter().map(|((want, got), times)| Confusion { want, got, times }).collect();
+    confusions.sort_by_key(|confusion| std::cmp::Reverse(confusion.times));
+    confusions
 }
 
 impl Outcome<'_> {
@@ -409,6 +439,7 @@ mod tests {
         assert_eq!((report.accepted, report.accepted_right), (2, 1));
         assert_eq!(report.misses.iter().map(|miss| miss.row).collect::<Vec<_>>(), [3, 4]);
         assert_eq!(report.kinds["single"].rows, 3);
+        assert_eq!(report.confusions, [Confusion { want: '3', got: '8', times: 1 }], "what was not found confuses nothing");
     }
 
     #[test]

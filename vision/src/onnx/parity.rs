@@ -1,8 +1,10 @@
 //! The models give here what they gave where they were measured: ONNX Runtime 1.32 under Python, on the same tensors.
+//! `vision/reference/outputs.py` prints the table.
 
 use super::Model;
 use crate::models::{
     FACE_DETECT, FACE_EYE, FACE_FEATURE, FACE_LANDMARK, FACE_LIVENESS, FACE_POSE, ModelSpec, PLATE_DETECT, PLATE_READ,
+    Provider, RuntimePaths,
 };
 
 /// Model, input shape, output, six of its values (at 0, 1/7, 1/3, 1/2, 4/5 and the end) and its mean magnitude.
@@ -98,4 +100,11 @@ fn a_wrong_shape_is_an_error_that_names_the_model() {
     let error = model.run(&[1, 1, 9, 9], &[0.0; 81], |out| Ok(out.tensor(0)?.len())).expect_err("24 × 24 is wanted");
     assert!(error.to_string().contains("fr_eye"), "{error}");
     assert!(model.run(&[1, 1, 24, 24], &[0.0; 576], |out| Ok(out.tensor(0)?.len())).is_ok(), "and still works");
+}
+
+#[test]
+fn hardware_that_the_library_cannot_use_is_named_with_the_remedy() {
+    let paths = RuntimePaths { provider: Provider::Cuda, ..crate::testkit::runtime() };
+    let error = Model::open(&FACE_EYE, &paths).expect_err("set-up's library has no CUDA").to_string();
+    assert!(error.contains("on cuda") && error.contains("recognition.provider"), "{error}");
 }

@@ -64,10 +64,10 @@ impl Vision {
 
     fn frame(&self) -> Result<Figures> {
         let provision = Provision::new(self.common.data.path());
-        let paths = RuntimePaths {
-            onnxruntime: provision.ensure_onnxruntime(&mut Lines::stderr())?,
-            models_dir: provision.ensure_models(&mut Lines::stderr())?,
-        };
+        let paths = RuntimePaths::on_cpu(
+            provision.ensure_onnxruntime(&mut Lines::stderr())?,
+            provision.ensure_models(&mut Lines::stderr())?,
+        );
         let measured = cost::recognition(&paths, self.frames as usize, self.long_side)
             .context("running the recognition models")?;
         let mut figures = Figures::new();
