@@ -303,6 +303,7 @@ fn open_vision(
         vision.archive = Some(data.join("recordings"));
         vision.recordings.clone_from(&config.recording.dirs);
     }
+    vision.transcodes = config.limits.transcodes as usize;
     vision.cameras = cameras;
     let recognizer = if config.recognition.enabled {
         let library = config.recognition.onnxruntime.as_ref().unwrap_or(&provided.onnxruntime);

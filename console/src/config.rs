@@ -143,6 +143,8 @@ pub struct Metrics {
 pub struct Limits {
     /// Memory the program is meant to need at most, MB: above four fifths of it an alarm is raised.
     pub memory_mb: u32,
+    /// Live streams that may be transcoded at a time for browsers that cannot read them, each a part of a core; 0: none.
+    pub transcodes: u32,
 }
 
 impl Backup {
@@ -258,7 +260,7 @@ impl Default for Backup {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { memory_mb: 2048 }
+        Self { memory_mb: 2048, transcodes: 2 }
     }
 }
 
@@ -355,6 +357,9 @@ impl Config {
         }
         if self.backup.keep == 0 {
             return Err(wrong("backup.keep", "must be at least 1: the newest backup stays"));
+        }
+        if self.limits.transcodes > 64 {
+            return Err(wrong("limits.transcodes", "must be at most 64: each takes a part of a core"));
         }
         if self.limits.memory_mb < 256 {
             return Err(wrong("limits.memory_mb", "must be at least 256: the program needs that much by itself"));

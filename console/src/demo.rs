@@ -9,7 +9,7 @@ use anyhow::Context;
 use axum::http::StatusCode;
 use gatehouse_adapters::sim::compound::{Compound, PeerSpec};
 use gatehouse_adapters::sim::onvif::{OnvifCamera, OnvifConfig, Profile};
-use gatehouse_adapters::sim::rtsp::{RtspServer, Users};
+use gatehouse_adapters::sim::rtsp::{RtspServer, SoundCoding, Users};
 use gatehouse_adapters::sim::scene::{CameraConfig, SceneKind, Studio, StudioConfig};
 use gatehouse_adapters::sim::stage::{Scenes, head};
 use gatehouse_adapters::sim::story::{PlayError, RESIDENT_PHOTO, STORIES};
@@ -89,6 +89,12 @@ impl Demo {
         let configs = cameras.iter().enumerate().map(|(n, device)| {
             let earlier = cameras[..n].iter().filter(|before| scene_of(before) == scene_of(device)).count();
             let config = CameraConfig::new(&device.name, scene_of(device)).variant(earlier as u32);
+            // The gates have an intercom that speaks G.711, the doors' cameras a microphone that sends AAC.
+            let config = match scene_of(device) {
+                SceneKind::Gate => config.hearing(SoundCoding::ALaw),
+                SceneKind::Lobby => config.hearing(SoundCoding::Aac),
+                SceneKind::Corridor | SceneKind::LiftLobby | SceneKind::Perimeter => config,
+            };
             match heads.get(&device.key) {
                 Some(head) => config.on(head.clone()),
                 None => config,

@@ -14,6 +14,7 @@ use gatehouse_core::id::{ClipId, DeviceId, PictureId};
 use gatehouse_vision::hub::{Delivery, Viewer};
 use gatehouse_vision::pipeline::picture::crop_path;
 use gatehouse_vision::snapshot::SnapshotError;
+use gatehouse_vision::transcode::TranscodeError;
 use gatehouse_vision::{Vision, Which};
 use std::sync::Arc;
 
@@ -22,10 +23,13 @@ use std::sync::Arc;
 #[serde(default)]
 pub struct Asked {
     stream: Which,
+    /// Whether the browser cannot read what the camera sends.
+    transcode: bool,
 }
 
 /// `GET /ws/video/{id}?stream=sub|main`: one camera's access units, as the camera sent them. Unasked the sub-stream; of a
-/// camera without one its only stream.
+/// camera without one its only stream. With `transcode=true` what is not H.264 comes small and as H.264, as far as the budget
+/// for that reaches.
 pub async fn live(
     State(app): State<Arc<App>>,
     Extension(who): Extension<crate::auth::SignedIn>,
@@ -33,10 +37,34 @@ pub async fn live(
     Ask(asked): Ask<Asked>,
     upgrade: WebSocketUpgrade,
 ) -> Result<Response, ApiError> {
-    let hub = vision(&app)?.hub_of(id, asked.stream).ok_or_else(|| ApiError::not_found("camera"))?;
+    let vision = vision(&app)?;
+    let hub = vision.hub_of(id, asked.stream).ok_or_else(|| ApiError::not_found("camera"))?;
     let ended = who.ended.clone();
     // A tile never sends more than a close.
-    Ok(upgrade.max_message_size(1024).on_upgrade(async move |socket| stream(socket, hub.watch(), ended).await))
+    let upgrade = upgrade.max_message_size(1024);
+    // What is H.264 already needs nothing; before the first picture nobody knows.
+    if !asked.transcode || hub.config().is_none_or(|config| config.is_h264()) {
+        return Ok(upgrade.on_upgrade(async move |socket| stream(socket, hub.watch(), ended).await));
+    }
+    let lane = vision.transcoded(id, asked.stream).ok_or_else(|| ApiError::not_found("camera"))?;
+    Ok(upgrade.on_upgrade(async move |socket| match lane {
+        Ok(lane) => stream(socket, lane.hub().watch(), ended).await,
+        Err(error) => refuse(socket, &error).await,
+    }))
+}
+
+/// Says why there is no transcoded picture. The socket stays until the browser asks again.
+async fn refuse(mut socket: WebSocket, error: &TranscodeError) {
+    let code = match error {
+        TranscodeError::Busy(_) => "transcode_busy",
+        TranscodeError::Thread => "transcode_failed",
+    };
+    tracing::warn!(code, "A live picture was not transcoded: {error}");
+    let said = Message::Text(serde_json::json!({ "t": "error", "code": code }).to_string().into());
+    let close = Message::Close(Some(CloseFrame { code: 1013, reason: "too many streams are transcoded".into() }));
+    // The browser may be gone already.
+    let _ = socket.send(said).await;
+    let _ = socket.send(close).await;
 }
 
 async fn stream(socket: WebSocket, mut viewer: Viewer, ended: tokio_util::sync::CancellationToken) {

@@ -182,6 +182,7 @@ fn config(device: &DeviceDef, stream: &StreamDef, demo: Option<&Demo>) -> anyhow
         keep_days: stream.keep_days,
         transport: if stream.udp { Transport::Udp } else { Transport::Tcp },
         record: stream.record,
+        audio: stream.audio,
         watch_view: stream.watch_view,
         roles: roles.collect(),
         ..CameraConfig::new(device.key.clone(), url)

@@ -18,10 +18,10 @@ fn the_program_that_crashes() {
     let _ = gatehouse_console::cli::run_with(["gatehouse"].into_iter().chain(arguments.lines()).map(Into::into));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_was_acknowledged_before_kill_9_is_there_once() -> Result<()> {
+/// Runs a bench in a process of its own; its figures, and all it said.
+async fn bench(arguments: &[&str]) -> Result<(Value, String)> {
     let shared = gatehouse_console::provision::testkit::data_dir();
-    let arguments = ["bench", "crash", "--json", "--kills", "4", "--seed", "7", "--harness", PROGRAM, "--data"];
+    let arguments: Vec<_> = arguments.iter().copied().chain(["--harness", PROGRAM, "--data"]).collect();
     let arguments = format!("{}\n{}", arguments.join("\n"), shared.display());
     let bench = Command::new(std::env::current_exe()?)
         .args(["--exact", PROGRAM, "--nocapture", "--test-threads=1"])
@@ -33,7 +33,22 @@ async fn what_was_acknowledged_before_kill_9_is_there_once() -> Result<()> {
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     // The test runner writes on the same line before it.
     let figures = said.lines().find_map(|line| line.find('{').and_then(|at| line.get(at..)));
-    let figures: Value = serde_json::from_str(figures.with_context(|| said.clone())?)?;
+    let figures = serde_json::from_str(figures.with_context(|| said.clone())?)?;
+    Ok((figures, said))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clips_of_alarms_are_whole_after_kill_9() -> Result<()> {
+    let (figures, said) =
+        bench(&["bench", "recording", "--json", "--kills", "2", "--cameras", "2", "--seed", "7"]).await?;
+    assert_eq!((figures["clips"].as_u64(), figures["clips_torn"].as_u64()), (Some(4), Some(0)), "{said}");
+    assert_eq!((figures["missing"].as_u64(), figures["claimed"].as_u64()), (Some(0), Some(0)), "{said}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_before_kill_9_is_there_once() -> Result<()> {
+    let (figures, said) = bench(&["bench", "crash", "--json", "--kills", "4", "--seed", "7"]).await?;
     assert_eq!((figures["missing"].as_u64(), figures["doubled"].as_u64()), (Some(0), Some(0)), "{said}");
     assert_eq!(figures["databases_left_behind"], 0, "{figures}");
     assert!(figures["acknowledged"].as_u64().is_some_and(|count| count > 20), "{figures}");

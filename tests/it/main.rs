@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod alarm;
+mod audio;
 mod authz;
 mod backup;
 mod chaos;
@@ -16,6 +17,7 @@ mod faults;
 mod fire;
 mod garbage;
 mod gate;
+mod interop;
 mod kill;
 mod metrics;
 mod onvif;
@@ -34,5 +36,6 @@ mod streams;
 mod telemetry;
 mod tidy;
 mod timer;
+mod transcode;
 mod video;
 mod view;

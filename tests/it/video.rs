@@ -1,7 +1,7 @@
 //! Cameras as peers on the wire: seen, recorded, cut, lost and found again.
 
 use anyhow::{Context, Result, ensure};
-use gatehouse_adapters::sim::rtsp::{RtspServer, Users};
+use gatehouse_adapters::sim::rtsp::{RtspServer, SoundCoding, Users};
 use gatehouse_adapters::sim::scene::{CameraConfig as SceneConfig, Cue, SceneKind, Studio, StudioConfig, strip};
 use gatehouse_core::id::DeviceKey;
 use gatehouse_core::recognition::{Observation, Seen};
@@ -36,8 +36,13 @@ pub struct Compound {
 
 impl Compound {
     pub async fn open(kind: SceneKind) -> Result<Self> {
+        Self::hearing(kind, None).await
+    }
+
+    /// The same with a microphone.
+    pub async fn hearing(kind: SceneKind, sound: Option<SoundCoding>) -> Result<Self> {
         let config = StudioConfig { threads: 1, ..StudioConfig::default() };
-        let camera = SceneConfig { width: 640, height: 360, bitrate_kbps: 400, ..SceneConfig::new("cam", kind) };
+        let camera = SceneConfig { width: 640, height: 360, bitrate_kbps: 400, sound, ..SceneConfig::new("cam", kind) };
         let mut compound = Self { studio: Studio::start(config, vec![camera])?, server: None };
         compound.listen("127.0.0.1:0").await?;
         Ok(compound)
@@ -103,7 +108,7 @@ impl Watch {
     }
 
     /// Waits until so much is recorded without a pause, and says from when to when.
-    async fn recorded_for(&self, span: SignedDuration) -> Result<(Timestamp, Timestamp)> {
+    pub async fn recorded_for(&self, span: SignedDuration) -> Result<(Timestamp, Timestamp)> {
         let began = Instant::now();
         loop {
             if let Some((from, to)) = self.vision.recorded(key().id())
@@ -137,7 +142,7 @@ pub async fn unit(viewer: &mut Viewer) -> Result<Arc<AccessUnit>> {
 }
 
 /// The moment burnt into a picture, ms since 1970.
-fn burnt_in(frame: &Frame) -> Option<u64> {
+pub fn burnt_in(frame: &Frame) -> Option<u64> {
     let luma = frame.luma();
     let now = Timestamp::now().as_millisecond() as u64;
     strip::read(luma.data(), luma.width() as usize, luma.height() as usize, now)
@@ -208,7 +213,17 @@ pub fn probe(mp4: &[u8], dir: &Path) -> Result<Option<usize>> {
     let path = dir.join("clip.mp4");
     std::fs::write(&path, mp4)?;
     let run = Command::new("ffprobe")
-        .args(["-v", "error", "-count_frames", "-show_entries", "stream=nb_read_frames", "-of", "csv=p=0"])
+        .args([
+            "-v",
+            "error",
+            "-select_streams",
+            "v",
+            "-count_frames",
+            "-show_entries",
+            "stream=nb_read_frames",
+            "-of",
+            "csv=p=0",
+        ])
         .arg(&path)
         .output();
     let Ok(run) = run else {

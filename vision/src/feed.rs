@@ -3,6 +3,7 @@
 //! A camera has a main stream, which is recorded and shown large, and may have a sub-stream, which is shown small and looked
 //! at. Each is one session however many watch; without a sub-stream the main one does everything.
 
+use crate::audio::{AudioConfig, AudioFrame};
 use crate::hub::{AccessUnit, Hub, Loss};
 use crate::pipeline::Analysis;
 use crate::pipeline::pool::Sink;
@@ -26,7 +27,7 @@ const CLOCK_OFF_MS: i64 = 2_000;
 const UNKNOWN: i64 = i64::MIN;
 
 /// Which stream of a camera.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Which {
     /// The large one.
@@ -49,6 +50,8 @@ pub struct StreamStatus {
     pub kbps: f32,
     /// RFC 6381 name, empty before it is known.
     pub codec: String,
+    /// RFC 6381 name of what is heard as it is recorded; empty where nothing is.
+    pub audio: String,
     /// Pixels.
     pub width: u32,
     /// Pixels.
@@ -89,6 +92,7 @@ struct Progress {
     arrived: AtomicU64,
     last_frame_us: AtomicI64,
     clock_off_ms: AtomicI64,
+    audio: Mutex<Option<Arc<AudioConfig>>>,
     task: Mutex<Option<AbortHandle>>,
 }
 
@@ -144,6 +148,7 @@ impl Feed {
             fps,
             kbps,
             codec: config.as_ref().map(|config| config.codec.clone()).unwrap_or_default(),
+            audio: lock(&self.progress.audio).as_ref().map(|audio| audio.codec.clone()).unwrap_or_default(),
             width: config.as_ref().map_or(0, |config| config.width),
             height: config.as_ref().map_or(0, |config| config.height),
             viewers: self.hub.viewers(),
@@ -171,6 +176,17 @@ impl Listener for Feed {
         }
         if let Some(analysis) = &self.analysis {
             analysis.push(unit, late);
+        }
+    }
+
+    fn audio(&self, frame: &Arc<AudioFrame>) {
+        let mut known = lock(&self.progress.audio);
+        if !known.as_ref().is_some_and(|known| Arc::ptr_eq(known, &frame.config)) {
+            *known = Some(frame.config.clone());
+        }
+        drop(known);
+        if let Some(track) = &self.track {
+            track.record_audio(frame);
         }
     }
 

@@ -6,6 +6,7 @@
 //!    └───────────▶ decode ──▶ motion ──▶ plate, face ──▶ track ──▶ observation
 //! ```
 
+pub mod audio;
 pub mod bench;
 pub mod cost;
 pub mod decode;
@@ -31,6 +32,7 @@ pub mod snapshot;
 #[cfg(test)]
 mod testkit;
 pub mod track;
+pub mod transcode;
 pub mod view;
 mod vision;
 

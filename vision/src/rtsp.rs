@@ -4,16 +4,22 @@
 //!  connect ──▶ play ──▶ units ──no unit for 4 s, error, end──▶ wait (0.5 s doubling to 15 s, jittered) ──▶ connect …
 //! ```
 //! One session per stream, however many watch. TCP unless told otherwise: UDP loses packets and retina does not reorder.
+//! What a camera hears comes with it, where it is to be recorded; a session that breaks with it is opened again without.
 //! retina has no stall timeout of its own and does not reconnect; both are here. Whatever a camera answers ends in a
 //! counted, named error, never in a panic.
 
+mod audio;
 pub mod timeline;
 
+use crate::audio::AudioFrame;
 use crate::hub::{AccessUnit, Hub, Loss, StreamConfig};
+use audio::Ear;
 use bytes::Bytes;
 use futures_util::{FutureExt, Stream};
 use jiff::Timestamp;
-use retina::client::{Credentials, PlayOptions, Session, SessionOptions, SetupOptions, TcpTransportOptions};
+use retina::client::{
+    Credentials, InitialTimestampPolicy, PlayOptions, Session, SessionOptions, SetupOptions, TcpTransportOptions,
+};
 use retina::client::{Demuxed, UdpTransportOptions};
 use retina::codec::{CodecItem, FrameFormat, ParametersRef, VideoFrame};
 use retina::rtcp::ReceivedCompoundPacket;
@@ -44,6 +50,8 @@ const PROOF: Duration = Duration::from_secs(1);
 const HELD_MAX: usize = 512;
 /// A session that lived this long makes the next pause short again.
 const GOOD_SESSION: Duration = Duration::from_secs(10);
+/// How long a stream does without audio after a session that broke with it: a camera's bad audio must not cost its pictures.
+const DEAF: Duration = Duration::from_secs(600);
 /// Largest access unit taken: far above any camera's key frame, below what would hurt.
 const UNIT_MAX: usize = 16 << 20;
 
@@ -69,6 +77,8 @@ pub struct Source {
     pub password: String,
     /// How RTP travels.
     pub transport: Transport,
+    /// Whether audio is taken, too, where there is any.
+    pub audio: bool,
 }
 
 impl std::fmt::Debug for Source {
@@ -81,6 +91,10 @@ impl std::fmt::Debug for Source {
 pub trait Listener: Send + Sync + 'static {
     /// A picture came; `late` is how far behind its own clock.
     fn unit(&self, unit: &Arc<AccessUnit>, late: Duration);
+    /// Something was heard.
+    fn audio(&self, frame: &Arc<AudioFrame>) {
+        let _ = frame;
+    }
     /// The stream is live (`None`) or lost. Once per change.
     fn state(&self, lost: Option<Loss>);
     /// Something went wrong: a code to count, a sentence to read.
@@ -98,6 +112,7 @@ pub async fn run(source: Source, hub: Arc<Hub>, listener: Arc<dyn Listener>) {
     let mut pause = PAUSE_MIN;
     let mut lost: Option<Option<Loss>> = None;
     let mut first = true;
+    let mut deaf: Option<Instant> = None;
     loop {
         if !std::mem::take(&mut first) {
             listener.restarted();
@@ -106,7 +121,8 @@ pub async fn run(source: Source, hub: Arc<Hub>, listener: Arc<dyn Listener>) {
         let mut live =
             Live { hub: &hub, listener: &*listener, state: &mut lost, units: 0, first: None, held: Vec::new() };
         // A panic inside the protocol code must cost one session, not the camera.
-        let ended = AssertUnwindSafe(session(&source, &mut live)).catch_unwind().await;
+        let hears = source.audio && deaf.is_none_or(|since| since.elapsed() >= DEAF);
+        let ended = AssertUnwindSafe(session(&source, hears, &mut live)).catch_unwind().await;
         let units = live.units;
         let end = ended.unwrap_or_else(|_| End {
             loss: Loss::Undecodable,
@@ -115,6 +131,9 @@ pub async fn run(source: Source, hub: Arc<Hub>, listener: Arc<dyn Listener>) {
             absent: false,
         });
         listener.error(end.code, &end.text);
+        if hears && end.loss == Loss::Undecodable {
+            deaf = Some(Instant::now());
+        }
         // A session that was live may come back at once: a loss is told when it stalled or the next attempt fails too.
         let gone = units == 0 || end.loss == Loss::Stalled || started.elapsed() < Duration::from_secs(2);
         if gone && lost != Some(Some(end.loss)) {
@@ -241,8 +260,8 @@ impl Live<'_> {
 }
 
 /// Opens a session and gives its units until it ends.
-async fn session(source: &Source, live: &mut Live<'_>) -> End {
-    let (mut stream, track) = match open(source).await {
+async fn session(source: &Source, hears: bool, live: &mut Live<'_>) -> End {
+    let (mut stream, track, mut ear) = match open(source, hears, live.listener).await {
         Ok(open) => open,
         Err(end) => return end,
     };
@@ -275,7 +294,19 @@ async fn session(source: &Source, live: &mut Live<'_>) -> End {
                     None => discarded += 1,
                 }
             }
+            Some(Ok(CodecItem::AudioFrame(packet))) => {
+                let frame = ear.as_mut().and_then(|ear| ear.frame(&packet, assembler.clock_us()));
+                if let Some(frame) = frame {
+                    live.listener.audio(&Arc::new(frame));
+                }
+            }
             Some(Ok(CodecItem::Rtcp(report))) => {
+                match &mut ear {
+                    Some(ear) if report.stream_id() == ear.stream => {
+                        report_off(&report).into_iter().for_each(|off| ear.report(off))
+                    }
+                    Some(_) | None => assembler.reported = report_off(&report).or(assembler.reported),
+                }
                 if let Some(off_ms) = clock_off(&report) {
                     live.listener.clock(off_ms);
                 }
@@ -287,20 +318,31 @@ async fn session(source: &Source, live: &mut Live<'_>) -> End {
     }
 }
 
-/// The camera's clock minus ours by a sender report, ms; `None` where the camera does not know the time (RFC 3550 §6.4.1).
-fn clock_off(report: &ReceivedCompoundPacket) -> Option<i64> {
+/// The camera's clock by a sender report, µs since 1970; `None` where the camera does not know the time (RFC 3550 §6.4.1).
+fn camera_us(report: &ReceivedCompoundPacket) -> Option<i64> {
     let ntp = report.pkts().next()?.as_sender_report().ok()??.ntp_timestamp().0;
     if ntp == 0 {
         return None;
     }
     let since = i128::from(ntp) - i128::from(retina::UNIX_EPOCH.0);
-    let theirs_ms = i64::try_from((since * 1000) >> 32).ok()?;
-    let received = report.ctx().received().elapsed().as_millis();
-    Some(theirs_ms - (Timestamp::now().as_millisecond() - i64::try_from(received).ok()?))
+    i64::try_from((since * 1_000_000) >> 32).ok()
 }
 
-/// DESCRIBE, SETUP of the one video stream, PLAY.
-async fn open(source: &Source) -> Result<(Demuxed, usize), End> {
+/// The camera's clock minus ours by a sender report, ms.
+fn clock_off(report: &ReceivedCompoundPacket) -> Option<i64> {
+    let received = report.ctx().received().elapsed().as_millis();
+    Some(camera_us(report)? / 1_000 - (Timestamp::now().as_millisecond() - i64::try_from(received).ok()?))
+}
+
+/// The camera's clock minus its track's by a sender report, µs.
+fn report_off(report: &ReceivedCompoundPacket) -> Option<i64> {
+    let stamp = report.rtp_timestamp()?;
+    let stream_us = i128::from(stamp.elapsed()) * 1_000_000 / i128::from(stamp.clock_rate().get());
+    camera_us(report)?.checked_sub(i64::try_from(stream_us).ok()?)
+}
+
+/// DESCRIBE, SETUP of the one video stream and of audio where there is some to be heard, PLAY.
+async fn open(source: &Source, hears: bool, listener: &dyn Listener) -> Result<(Demuxed, usize, Option<Ear>), End> {
     let credentials = (!source.user.is_empty())
         .then(|| Credentials { username: source.user.clone(), password: source.password.clone() });
     let options = SessionOptions::default().creds(credentials).user_agent("gatehouse".into());
@@ -309,14 +351,26 @@ async fn open(source: &Source) -> Result<(Demuxed, usize), End> {
     let Some(track) = known("h264").or_else(|| known("h265")) else {
         return Err(End::new(Loss::Undecodable, "the camera offers no H.264 or H.265 video"));
     };
-    let transport = match source.transport {
-        Transport::Tcp => retina::client::Transport::Tcp(TcpTransportOptions::default()),
-        Transport::Udp => retina::client::Transport::Udp(UdpTransportOptions::default()),
+    let setup = || {
+        let transport = match source.transport {
+            Transport::Tcp => retina::client::Transport::Tcp(TcpTransportOptions::default()),
+            Transport::Udp => retina::client::Transport::Udp(UdpTransportOptions::default()),
+        };
+        SetupOptions::default().transport(transport).frame_format(FrameFormat::MP4)
     };
-    let setup = SetupOptions::default().transport(transport).frame_format(FrameFormat::MP4);
-    answer("SETUP", session.setup(track, setup)).await?;
-    let playing = answer("PLAY", session.play(PlayOptions::default())).await?;
-    Ok((playing.demuxed().map_err(|error| End::of("PLAY", &error))?, track))
+    answer("SETUP", session.setup(track, setup())).await?;
+    let mut ear = if hears { Ear::choose(session.streams()) } else { None };
+    if let Some(heard) = &ear
+        && let Err(end) = answer("SETUP of audio", session.setup(heard.stream, setup())).await
+    {
+        // It is a camera all the same.
+        listener.error("rtsp_audio_refused", &end.text);
+        ear = None;
+    }
+    // The tracks are tied by their sender reports; many cameras leave out `rtptime` or get it wrong.
+    let options = PlayOptions::default().initial_timestamp(InitialTimestampPolicy::Ignore);
+    let playing = answer("PLAY", session.play(options)).await?;
+    Ok((playing.demuxed().map_err(|error| End::of("PLAY", &error))?, track, ear))
 }
 
 async fn answer<T>(step: &str, call: impl Future<Output = Result<T, retina::Error>>) -> Result<T, End> {
@@ -333,9 +387,18 @@ struct Assembler {
     config: Option<Arc<StreamConfig>>,
     timeline: Timeline,
     started: bool,
+    /// The camera's clock minus the pictures', µs, by the last sender report.
+    reported: Option<i64>,
+    /// Our clock minus the pictures', µs, by the newest one.
+    placed: Option<i64>,
 }
 
 impl Assembler {
+    /// Our clock minus the camera's, µs, once a sender report and a picture have come.
+    fn clock_us(&self) -> Option<i64> {
+        self.placed?.checked_sub(self.reported?)
+    }
+
     fn configure(&mut self, stream: &Demuxed, track: usize) {
         let Some(ParametersRef::Video(parameters)) = stream.streams().get(track).and_then(|s| s.parameters()) else {
             return;
@@ -366,7 +429,9 @@ impl Assembler {
         let received_us = Timestamp::now().as_microsecond() - received.elapsed().as_micros() as i64;
         let stamp = frame.timestamp();
         let stream_us = i128::from(stamp.elapsed()) * 1_000_000 / i128::from(stamp.clock_rate().get());
-        let mapped = self.timeline.place(i64::try_from(stream_us).ok()?, received_us);
+        let stream_us = i64::try_from(stream_us).ok()?;
+        let mapped = self.timeline.place(stream_us, received_us);
+        self.placed = mapped.captured_us.checked_sub(stream_us);
         let captured = Timestamp::from_microsecond(mapped.captured_us).ok()?;
         // 90 kHz of our clock's µs: one line over reconnects, within i64 for 3 million years.
         let pts = (i128::from(mapped.captured_us) * 9 / 100) as i64;

@@ -13,6 +13,7 @@ use crate::recognizer::Recognizer;
 use crate::recorder::{Clip, ClipError, DiskStatus, Keep, LocalDisk, OnError, Piece, Recorder, Retention};
 use crate::rtsp::{self, Source, Transport};
 use crate::snapshot::{self, SnapshotError};
+use crate::transcode::{Lane, TranscodeError, TranscodeFigures, Transcodes};
 use bytes::Bytes;
 use gatehouse_core::id::{DeviceId, DeviceKey, PersonId, PictureId};
 use jiff::{SignedDuration, Timestamp};
@@ -40,6 +41,8 @@ pub struct VisionConfig {
     pub retention: Retention,
     /// Threads that run models, for all cameras together.
     pub workers: usize,
+    /// Streams that may be transcoded at a time, each a part of a core, for browsers that cannot read them.
+    pub transcodes: usize,
 }
 
 impl VisionConfig {
@@ -53,6 +56,7 @@ impl VisionConfig {
             cameras: Vec::new(),
             retention: Retention::default(),
             workers: 1,
+            transcodes: 2,
         }
     }
 }
@@ -76,6 +80,8 @@ pub struct CameraConfig {
     pub transport: Transport,
     /// Whether it is recorded.
     pub record: bool,
+    /// Whether what it hears is recorded with it.
+    pub audio: bool,
     /// Days its recordings are kept, where not as long as all others'; 0 for ever.
     pub keep_days: Option<u32>,
     /// What it is looked at for; empty: nothing.
@@ -96,6 +102,7 @@ impl CameraConfig {
             password: String::new(),
             transport: Transport::default(),
             record: true,
+            audio: true,
             keep_days: None,
             roles: Vec::new(),
             watch_view: true,
@@ -150,6 +157,8 @@ pub struct CameraStatus {
     pub kbps: f32,
     /// RFC 6381 name, empty before it is known.
     pub codec: String,
+    /// The same of what is heard, as it is recorded; empty where nothing is.
+    pub audio: String,
     /// Pixels.
     pub width: u32,
     /// Pixels.
@@ -215,6 +224,7 @@ struct Inner {
     cameras: RwLock<BTreeMap<DeviceId, Arc<Camera>>>,
     runtime: tokio::runtime::Handle,
     clip_time: Latency,
+    transcodes: Transcodes,
 }
 
 /// A camera: one stream or two.
@@ -265,6 +275,7 @@ impl Vision {
             cameras: RwLock::default(),
             runtime,
             clip_time: Latency::default(),
+            transcodes: Transcodes::new(config.transcodes),
         };
         let vision = Self { inner: Arc::new(inner) };
         for camera in config.cameras {
@@ -304,9 +315,9 @@ impl Vision {
             .map_err(failed("the analysis"))?;
         sub.as_mut().unwrap_or(&mut main).analysis = analysis;
         let camera = Camera { main: Arc::new(main), sub: sub.map(Arc::new), config };
-        inner.run(&camera.main, &camera.config, camera.config.url.clone());
+        inner.run(&camera.main, &camera.config, camera.config.url.clone(), camera.config.record && camera.config.audio);
         if let (Some(sub), Some(url)) = (&camera.sub, &camera.config.sub) {
-            inner.run(sub, &camera.config, url.clone());
+            inner.run(sub, &camera.config, url.clone(), false);
         }
         self.cameras_mut().insert(camera.config.id, Arc::new(camera));
         Ok(())
@@ -330,6 +341,18 @@ impl Vision {
     /// A live stream of a camera; one without a sub-stream gives its only one.
     pub fn hub_of(&self, id: DeviceId, which: Which) -> Option<Arc<Hub>> {
         self.camera(id).map(|camera| camera.feed(which).hub.clone())
+    }
+
+    /// A camera's live stream made small and H.264, while the lane is held; `None`: no such camera. See [`crate::transcode`].
+    pub fn transcoded(&self, id: DeviceId, which: Which) -> Option<Result<Arc<Lane>, TranscodeError>> {
+        let camera = self.camera(id)?;
+        let feed = camera.feed(which);
+        Some(self.inner.transcodes.join((id, feed.which), &feed.hub, &self.inner.runtime))
+    }
+
+    /// What transcoding does.
+    pub fn transcode_figures(&self) -> TranscodeFigures {
+        self.inner.transcodes.figures()
     }
 
     /// Where a camera's streams are pulled from: main, and sub where there is one.
@@ -513,9 +536,9 @@ fn check_url(key: &DeviceKey, url: &Url) -> Result<(), VisionError> {
 }
 
 impl Inner {
-    fn run(&self, feed: &Arc<Feed>, config: &CameraConfig, url: Url) {
+    fn run(&self, feed: &Arc<Feed>, config: &CameraConfig, url: Url, audio: bool) {
         let CameraConfig { user, password, transport, .. } = config;
-        let source = Source { url, user: user.clone(), password: password.clone(), transport: *transport };
+        let source = Source { url, user: user.clone(), password: password.clone(), transport: *transport, audio };
         let task = self.runtime.spawn(rtsp::run(source, feed.hub.clone(), feed.clone()));
         feed.runs(task.abort_handle());
     }
@@ -546,6 +569,7 @@ impl Camera {
             fps: main.fps,
             kbps: main.kbps,
             codec: main.codec,
+            audio: main.audio,
             width: main.width,
             height: main.height,
             viewers: main.viewers + sub.as_ref().map_or(0, |sub| sub.viewers),

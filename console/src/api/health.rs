@@ -180,6 +180,8 @@ pub struct CameraHealth {
     pub kbps: f32,
     /// RFC 6381 codec.
     pub codec: String,
+    /// The same of what is heard, as it is recorded; empty where nothing is.
+    pub audio: String,
     /// Pixels.
     pub width: u32,
     /// Pixels.
@@ -304,6 +306,7 @@ fn cameras(app: &App) -> Vec<CameraHealth> {
             fps: status.fps,
             kbps: status.kbps,
             codec: status.codec,
+            audio: status.audio,
             width: status.width,
             height: status.height,
             viewers: status.viewers,

@@ -131,7 +131,7 @@ pub async fn playback(
     let piece = vision.piece(camera, from, to).await.map_err(|error| refused(error, "there"))?;
     let mut response = piece.mp4.into_response();
     let out = response.headers_mut();
-    put(out, header::CONTENT_TYPE, &format!("video/mp4; codecs=\"{}\"", piece.codec));
+    put(out, header::CONTENT_TYPE, &format!("video/mp4; codecs=\"{}\"", piece.codecs));
     put(out, header::CACHE_CONTROL, "no-store");
     put(out, FROM, &piece.from.to_string());
     put(out, TO, &piece.to.to_string());

@@ -223,6 +223,17 @@ fn video(page: &mut Page, app: &App) {
         page.family("gatehouse_recorder_units_total", Kind::Counter, "Pictures given to the recorder by fate");
     units.put(&[("fate", "written")], figures.recorded as f64);
     units.put(&[("fate", "lost")], figures.unrecorded as f64);
+    let transcodes = vision.transcode_figures();
+    let mut family =
+        page.family("gatehouse_transcodes", Kind::Gauge, "Live streams transcoded now, and how many may be");
+    family.put(&[("kind", "running")], transcodes.running as f64);
+    family.put(&[("kind", "budget")], transcodes.budget as f64);
+    page.family("gatehouse_transcodes_refused_total", Kind::Counter, "Viewers refused for want of that budget")
+        .put(&[], transcodes.refused as f64);
+    page.family("gatehouse_transcode_seconds_total", Kind::Counter, "Time of a core spent on transcoding")
+        .put(&[], transcodes.busy_s);
+    page.family("gatehouse_transcoded_pictures_total", Kind::Counter, "Pictures decoded, made small and encoded")
+        .put(&[], transcodes.pictures as f64);
     let mut frames = page.family("gatehouse_recognition_frames_total", Kind::Counter, "Frames for recognition by fate");
     frames.put(&[("fate", "looked_at")], figures.frames as f64);
     frames.put(&[("fate", "dropped")], figures.dropped as f64);

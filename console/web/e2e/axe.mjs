@@ -28,7 +28,7 @@ export async function pagesToCheck(page) {
   const onHead = devices.find((d) => d.key === 'fence-east.camera');
   return [
     'desk', alarm && `desk?alarm=${alarm.id}`, 'desk?as=list', 'desk?queue=all&layout=9', 'wall', 'wall?list=1&layout=9', 'wall?window=axe&layout=16&by=places&every=10', 'replay', camera && `replay?camera=${camera.id}&at=${new Date(Date.now() - 10_000).toISOString()}`, 'devices', door && `devices?device=${door.id}`, camera && `devices?device=${camera.id}`, onHead && `devices?device=${onHead.id}`, 'events', 'passages', passages[0] && `passages?passage=${passages[0].id}`, 'passages?q=1&match=exact', 'watch', 'access', session.permissions.includes('patrol.walk') && 'patrol',
-    'people', 'people?person=new', people[0] && `people?person=${people[0].id}`, 'orders', 'orders?view=list', session.permissions.includes('rule.read') && 'rules', session.permissions.includes('rule.read') && 'rules?rule=new', work_orders[0] && `orders?order=${work_orders[0].id}`, 'health', 'integrations',
+    'people', 'people?person=new', people[0] && `people?person=${people[0].id}`, 'orders', 'orders?view=list', session.permissions.includes('rule.read') && 'rules', session.permissions.includes('rule.read') && 'rules?rule=new', work_orders[0] && `orders?order=${work_orders[0].id}`, 'health', session.permissions.includes('system.operate') && 'discover', 'integrations',
     session.site.demo && 'demo', session.user.role === 'admin' && 'users', session.user.role === 'admin' && 'users?tab=audit', 'account', 'nowhere',
   ].filter(Boolean);
 }

@@ -342,6 +342,55 @@ const stories = {
     assert.ok(Math.abs(at - (Date.parse(alarm.raised_at) - 10_000)) < 1_000, `${at} is ten seconds before ${alarm.raised_at}`);
   },
 
+  async 'replay: a camera with a microphone is silent until it is to be heard, one at a time'({ page, server }) {
+    if (server.mock) return;
+    const { devices } = await call(page, 'GET', '/api/devices');
+    const id = (key) => devices.find((d) => d.key === key).id;
+    // A gate sends G.711, a door's camera AAC, the fence has no microphone.
+    const cameras = [id('gate-1.camera'), id('door-lobby.camera'), id('fence-east.camera')];
+    const long = async (camera) => {
+      const r = await call(page, 'GET', `/api/cameras/${camera}/recording`);
+      const s = r.stretches.at(-1);
+      return s && Date.parse(s.to) - Date.parse(s.from) > 12_000 && Date.parse(s.to);
+    };
+    const last = Math.min(...(await Promise.all(cameras.map((c) => until('twelve seconds are recorded', () => long(c), 60_000)))));
+    await open(page, `#/replay?camera=${cameras.join(',')}&at=${new Date(last - 9_000).toISOString()}`);
+    await until('all pictures are there', async () => (await page.locator('[data-replay][data-state=ready]').count()) === 3, 20_000);
+    const tile = (n) => page.locator(`[data-replay="${cameras[n]}"]`);
+    const video = (n) => tile(n).locator('video').evaluate((v) => ({ muted: v.muted, decoded: v.webkitAudioDecodedByteCount, at: v.currentTime }));
+    assert.equal(await tile(2).locator('[data-do=hear]').count(), 0, 'nothing to hear where there is no microphone');
+    await page.click('[data-do=play]');
+    for (const n of [0, 1]) {
+      assert.equal((await video(n)).muted, true, 'silent at first');
+      const button = tile(n).locator('[data-do=hear]');
+      await button.click({ force: true });
+      await until('it is heard', async () => !(await video(n)).muted);
+      const before = await video(n);
+      await until('sound is decoded and goes on with the picture', async () => {
+        const now = await video(n);
+        return now.decoded > before.decoded && now.at > before.at + 0.5;
+      }, 10_000);
+      assert.equal((await video(1 - n)).muted, true, 'one at a time');
+    }
+    await tile(1).locator('[data-do=hear]').click({ force: true });
+    await until('silent again', async () => (await video(1)).muted);
+    await open(page, '#/desk');
+  },
+
+  async 'find cameras: what is not an address is said, a search shows its progress and its end'({ page, server }) {
+    if (server.mock) return;
+    await open(page, '#/discover');
+    await page.fill('input[name=addresses]', '8.8.8.8');
+    await page.click('[data-do=search]');
+    await page.waitForSelector('form [role=alert]');
+    assert.equal(await page.locator('input[name=addresses]').getAttribute('aria-invalid'), 'true');
+    await page.fill('input[name=addresses]', '127.0.0.1');
+    await page.fill('input[name=ports]', '9');
+    await page.click('[data-do=search]');
+    await page.waitForSelector('form[data-discover=done]', { timeout: 30_000 });
+    await open(page, '#/desk');
+  },
+
   async 'replay: cameras in step, scrubbed, stepped, sped up, exported with their hash'({ page, server }) {
     const { devices } = await call(page, 'GET', '/api/devices');
     const cameras = devices.filter((d) => d.kind === 'camera').map((d) => d.id).slice(0, 4);

@@ -30,6 +30,7 @@ export const pages: Page[] = [
   { key: 'patrol', needs: 'patrol.walk', title: 'nav.patrol', icon: 'patrol', letter: 't', load: () => import('./apps/ops/patrol/PatrolPage.svelte') },
   { key: 'rules', needs: 'rule.read', title: 'nav.rules', icon: 'rules', letter: 'l', load: () => import('./apps/ops/rules/RulesPage.svelte') },
   { key: 'health', needs: 'health.read', title: 'nav.health', icon: 'health', letter: 'h', load: () => import('./apps/ops/health/HealthPage.svelte') },
+  { key: 'discover', needs: 'system.operate', title: 'nav.discover', icon: 'search', letter: 'f', load: () => import('./apps/ops/discover/DiscoverPage.svelte') },
   { key: 'integrations', needs: 'health.read', title: 'nav.integrations', icon: 'integrations', letter: 'i', load: () => import('./apps/ops/integrations/IntegrationsPage.svelte') },
   {
     key: 'demo', title: 'nav.demo', icon: 'demo', letter: 'm', load: () => import('./apps/ops/demo/DemoPage.svelte'),

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { choiceOf, DEFAULT, fromParams, keep, savedOf, toParams, type Choice } from '../src/video/choice';
 import { arrange, AUTOMATIC, EMPTY, exchange, linkWall, pageCount, pageOf, put, remove, REPLAY } from '../src/video/layout';
 import { Cycle, pageGroups, placeGroups, seconds } from '../src/video/sequence';
-import { codecName, learn, pick } from '../src/video/streams';
+import { codecName, learn, needsTranscode, pick } from '../src/video/streams';
 import { MOST, panBy, WHOLE, zoomAt } from '../src/video/zoom';
 
 const cams = ['a', 'b', 'c', 'd', 'e'];
@@ -141,6 +141,11 @@ describe('the stream', () => {
     const both = learn(failed, 'sub', 'undecodable', 'avc1.64001f');
     expect([pick('main', both), pick('sub', both)]).toEqual(['main', 'sub']);
     expect(learn(both, 'main', 'live', 'avc1.64001f')).toEqual({ sub: both.sub });
+  });
+  it('is made small by the server where the browser knows neither codec, and only there', () => {
+    const one = learn({}, 'main', 'unsupported', 'hvc1');
+    const both = learn(one, 'sub', 'unsupported', 'hvc1');
+    expect([{}, one, learn(one, 'sub', 'undecodable', 'avc1'), both].map(needsTranscode)).toEqual([false, false, false, true]);
   });
   it('teaches nothing while it only waits or repeats itself', () => {
     const failed = learn({}, 'main', 'unsupported', 'hvc1');

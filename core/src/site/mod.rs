@@ -131,6 +131,9 @@ pub struct StreamDef {
     /// Whether it is recorded.
     #[serde(default = "yes")]
     pub record: bool,
+    /// Whether what it hears is recorded with it. Off where the law or the people there do not allow it.
+    #[serde(default = "yes")]
+    pub audio: bool,
     /// Days its recordings are kept, where not as long as the others'; 0 for ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_days: Option<u32>,

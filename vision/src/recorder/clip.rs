@@ -1,16 +1,17 @@
-//! An exact clip out of segments: one plain MP4 with its index in front.
+//! An exact clip out of segments: one plain MP4 with its index in front, picture and sound.
 //!
 //! Decoding must start at a key frame, the clip need not: what lies before `from` is in the file and hidden by an edit
-//! list. Gaps keep their length (the last picture before one stands still), so the clip's clock is the wall's.
+//! list. Gaps keep their length (the last picture before one stands still, nothing is heard), so the clip's clock is the wall's.
 
-use super::fmp4::{self, SampleRef};
+use super::fmp4;
 use super::index::{Segment, Span};
+use super::lane::{self, Unit};
 use bytes::Bytes;
 use jiff::Timestamp;
-use mp4_atom::{Codec, Ctts, CttsEntry, Edts, Elst, ElstEntry, Encode, Stco, StscEntry, Stss, StszSamples, SttsEntry};
+use mp4_atom::SttsEntry;
+use mp4_atom::{Codec, Ctts, CttsEntry, Edts, Elst, ElstEntry, Encode, Moov, Stbl, Stco, StscEntry, Stss, StszSamples};
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 
 /// Longest clip, µs: fifteen minutes.
 const LENGTH_MAX_US: i64 = 15 * 60 * 1_000_000;
@@ -18,8 +19,8 @@ const LENGTH_MAX_US: i64 = 15 * 60 * 1_000_000;
 const BYTES_MAX: u64 = 1 << 30;
 /// A hole this long, µs, makes a clip incomplete.
 const HOLE_US: i64 = 1_000_000;
-/// Pictures to a chunk of the file.
-const CHUNK: usize = 50;
+/// Longest chunk of a track in the file, ticks: half a second, so that picture and sound lie close together.
+const CHUNK: i64 = 45_000;
 
 /// A cut-out piece of recording.
 #[derive(Debug, Clone)]
@@ -59,16 +60,15 @@ pub enum ClipError {
     Mp4(#[from] fmp4::Mp4Error),
 }
 
-/// A picture with its place in time and on disk.
-#[derive(Debug, Clone, Copy)]
-struct Picture {
-    sample: SampleRef,
-    /// Which of the segments.
-    segment: usize,
-    /// Which sample description, from 1.
-    description: u32,
-    dts: i64,
-    pts: i64,
+/// What lies in the segments around a span.
+#[derive(Default)]
+struct Found {
+    pictures: Vec<Unit>,
+    audio: Vec<Unit>,
+    files: Vec<File>,
+    /// Sample descriptions of the pictures, and of the audio.
+    codecs: Vec<Codec>,
+    audio_codecs: Vec<Codec>,
 }
 
 /// Cuts `span` out of the segments that overlap it, oldest first.
@@ -76,57 +76,60 @@ pub fn cut(segments: &[Segment], span: &Span) -> Result<Clip, ClipError> {
     if span.end.saturating_sub(span.start) > LENGTH_MAX_US {
         return Err(ClipError::TooLong);
     }
-    let mut files = Vec::new();
-    let mut codecs: Vec<Codec> = Vec::new();
-    let mut pictures = Vec::new();
     // Ticks on the wall's clock; all times below are relative to the first segment's start.
     let origin = segments.first().map_or(0, |segment| segment.start_us);
     let ticks = |us: i64| us.saturating_sub(origin).saturating_mul(9).div_euclid(100);
+    let mut found = Found::default();
     for segment in segments {
-        let mut file = File::open(&segment.path)?;
-        let Some(scan) = fmp4::scan(&mut file, false)? else { continue };
-        let description = match codecs.iter().position(|known| *known == scan.codec) {
-            Some(known) => known,
-            None => {
-                codecs.push(scan.codec);
-                codecs.len() - 1
-            }
-        } as u32
-            + 1;
-        let start = ticks(segment.start_us);
-        pictures.extend(scan.samples.into_iter().map(|sample| Picture {
-            segment: files.len(),
-            description,
-            dts: start + sample.dts as i64,
-            pts: start + sample.pts(),
-            sample,
-        }));
-        files.push(file);
+        found.gather(segment, ticks(segment.start_us))?;
     }
     // Times were rounded down twice, to the segment's start and to the picture: a picture taken exactly at `from` is in.
     let wanted = ticks(span.start) - 2..ticks(span.end) - 2;
-    let pictures = select(pictures, &wanted);
-    let shown: Vec<&Picture> = pictures.iter().filter(|picture| wanted.contains(&picture.pts)).collect();
+    let pictures = select(std::mem::take(&mut found.pictures), &wanted);
+    let shown: Vec<&Unit> = pictures.iter().filter(|picture| wanted.contains(&picture.pts)).collect();
     let (Some(first), Some(last)) =
-        (shown.iter().map(|p| p.pts).min(), shown.iter().map(|p| p.pts + i64::from(p.sample.duration)).max())
+        (shown.iter().map(|p| p.pts).min(), shown.iter().map(|p| p.pts + i64::from(p.lasts)).max())
     else {
         return Err(ClipError::NotRecorded);
     };
     let complete = is_complete(&shown, &wanted);
     let frames = shown.len();
-    if pictures.iter().map(|picture| u64::from(picture.sample.size)).sum::<u64>() > BYTES_MAX {
+    // Where nothing at all was heard, the clip has no track for it.
+    let reaches = |unit: &Unit| unit.dts + i64::from(unit.lasts) > first && unit.dts < last;
+    let heard = std::mem::take(&mut found.audio);
+    let audio = match heard.iter().any(reaches) {
+        true => lane::audible(heard, &found.audio_codecs, &(first..last), true),
+        false => Vec::new(),
+    };
+    if pictures.iter().chain(&audio).map(|unit| u64::from(unit.size)).sum::<u64>() > BYTES_MAX {
         return Err(ClipError::TooLong);
     }
-    let mp4 = write(&pictures, &files, codecs, first..last)?;
+    let mp4 = write(&pictures, &audio, found, first..last)?;
     let at = |ticks: i64| Timestamp::from_microsecond(origin + ticks * 100 / 9).unwrap_or_default();
     Ok(Clip { mp4: mp4.into(), from: at(first), to: at(last), frames, complete })
 }
 
+impl Found {
+    /// Adds a segment that begins at `start` ticks.
+    fn gather(&mut self, segment: &Segment, start: i64) -> io::Result<()> {
+        let mut file = File::open(&segment.path)?;
+        let Some(scan) = fmp4::scan(&mut file, false)? else { return Ok(()) };
+        let (n, description) = (self.files.len(), lane::describe(&mut self.codecs, scan.codec));
+        self.pictures.extend(scan.samples.iter().map(|sample| Unit::of(sample, n, description, start)));
+        if let Some(audio) = scan.audio {
+            let description = lane::describe(&mut self.audio_codecs, audio.codec);
+            self.audio.extend(audio.samples.iter().map(|sample| Unit::of(sample, n, description, start)));
+        }
+        self.files.push(file);
+        Ok(())
+    }
+}
+
 /// The pictures needed to show `wanted`: from the key frame that its first depends on to its last.
-fn select(pictures: Vec<Picture>, wanted: &Span) -> Vec<Picture> {
+fn select(pictures: Vec<Unit>, wanted: &Span) -> Vec<Unit> {
     let Some(first) = pictures.iter().position(|picture| wanted.contains(&picture.pts)) else { return Vec::new() };
     let Some(last) = pictures.iter().rposition(|picture| wanted.contains(&picture.pts)) else { return Vec::new() };
-    let key = pictures[..=first].iter().rposition(|picture| picture.sample.key).unwrap_or(first);
+    let key = pictures[..=first].iter().rposition(|picture| picture.key).unwrap_or(first);
     let mut needed = pictures;
     needed.truncate(last + 1);
     needed.drain(..key);
@@ -140,9 +143,9 @@ fn select(pictures: Vec<Picture>, wanted: &Span) -> Vec<Picture> {
 }
 
 /// Whether pictures cover the whole of `wanted` without a hole.
-fn is_complete(shown: &[&Picture], wanted: &Span) -> bool {
+fn is_complete(shown: &[&Unit], wanted: &Span) -> bool {
     let hole = HOLE_US * 9 / 100;
-    let mut times: Vec<(i64, i64)> = shown.iter().map(|p| (p.pts, p.pts + i64::from(p.sample.duration))).collect();
+    let mut times: Vec<(i64, i64)> = shown.iter().map(|p| (p.pts, p.pts + i64::from(p.lasts))).collect();
     times.sort_unstable();
     let mut covered = wanted.start;
     for (start, end) in times {
@@ -156,92 +159,114 @@ fn is_complete(shown: &[&Picture], wanted: &Span) -> bool {
 }
 
 /// Puts the file together; `shown` in ticks on the pictures' clock.
-fn write(pictures: &[Picture], files: &[File], codecs: Vec<Codec>, shown: Span) -> Result<Vec<u8>, ClipError> {
-    let base = pictures.first().map_or(0, |picture| picture.dts);
-    let mut stbl = fmp4::tables(codecs);
-    let mut compositions = Ctts::default();
-    let mut keys = Stss::default();
-    let mut sizes = Vec::with_capacity(pictures.len());
-    let mut chunks: Vec<(u32, &[Picture])> = Vec::new();
-    for run in pictures.chunk_by(|a, b| a.description == b.description) {
-        chunks.extend(run.chunks(CHUNK).map(|chunk| (chunk[0].description, chunk)));
+fn write(pictures: &[Unit], audio: &[Unit], found: Found, shown: Span) -> Result<Vec<u8>, ClipError> {
+    let (files, mut tracks) = (found.files, vec![track(pictures, found.codecs, &shown, true)]);
+    if !audio.is_empty() {
+        tracks.push(track(audio, found.audio_codecs, &shown, false));
     }
+    let mut chunks: Vec<(usize, &[Unit])> = chunks(pictures).map(|chunk| (0, chunk)).collect();
+    chunks.extend(self::chunks(audio).map(|chunk| (1, chunk)));
+    chunks.sort_by_key(|(_, chunk)| chunk.first().map(|unit| unit.dts));
+    // Offsets need the length of the boxes before them, which does not depend on the offsets.
+    let mut moov = fmp4::movie(tracks);
+    let mut out = Vec::new();
+    let encoded = |error| ClipError::Mp4(fmp4::Mp4Error::Encode(error));
+    fmp4::file_type(b"isom", &[b"isom", b"iso2", b"avc1", b"mp41"]).encode(&mut out).map_err(encoded)?;
+    let before = out.len();
+    moov.encode(&mut out).map_err(encoded)?;
+    place(&mut moov, &chunks, out.len() as u32 + 8);
+    out.truncate(before);
+    moov.encode(&mut out).map_err(encoded)?;
+    let media: u32 = pictures.iter().chain(audio).map(|unit| unit.size).sum();
+    out.extend_from_slice(&(media + 8).to_be_bytes());
+    out.extend_from_slice(b"mdat");
+    for (_, chunk) in chunks {
+        lane::copy(chunk, &files, &mut out)?;
+    }
+    Ok(out)
+}
+
+/// Runs of one description and up to [`CHUNK`] that lie together in the file.
+fn chunks(units: &[Unit]) -> impl Iterator<Item = &[Unit]> {
+    let slot = |unit: &Unit| (unit.description, unit.dts.div_euclid(CHUNK));
+    units.chunk_by(move |a, b| slot(a) == slot(b))
+}
+
+/// Writes where the chunks lie, the first at `offset`.
+fn place(moov: &mut Moov, chunks: &[(usize, &[Unit])], mut offset: u32) {
+    let mut offsets = vec![Vec::new(); moov.trak.len()];
+    for (track, chunk) in chunks {
+        if let Some(own) = offsets.get_mut(*track) {
+            own.push(offset);
+        }
+        offset += chunk.iter().map(|unit| unit.size).sum::<u32>();
+    }
+    for (trak, entries) in moov.trak.iter_mut().zip(offsets) {
+        trak.mdia.minf.stbl.stco = Some(Stco { entries });
+    }
+}
+
+/// A track's tables, and what of it is shown when: `shown`, ticks, which begins at the first picture.
+fn track(units: &[Unit], codecs: Vec<Codec>, shown: &Span, pictures: bool) -> fmp4::Track {
+    let mut stbl = fmp4::tables(codecs);
     let mut duration = 0;
-    for (i, picture) in pictures.iter().enumerate() {
-        let lasts = match pictures.get(i + 1) {
-            Some(next) => next.dts - picture.dts,
-            None => i64::from(picture.sample.duration),
+    for (i, unit) in units.iter().enumerate() {
+        let lasts = match units.get(i + 1) {
+            Some(next) => next.dts - unit.dts,
+            None => i64::from(unit.lasts),
         } as u32;
         duration += u64::from(lasts);
         match stbl.stts.entries.last_mut() {
             Some(run) if run.sample_delta == lasts => run.sample_count += 1,
             _ => stbl.stts.entries.push(SttsEntry { sample_count: 1, sample_delta: lasts }),
         }
+    }
+    if pictures {
+        order(units, &mut stbl);
+    }
+    let lengths: Vec<_> = chunks(units).filter_map(|run| Some((run.len() as u32, run.first()?.description))).collect();
+    for (i, (count, index)) in lengths.iter().enumerate() {
+        let last = stbl.stsc.entries.last();
+        if last.is_none_or(|last| (last.samples_per_chunk, last.sample_description_index) != (*count, *index)) {
+            stbl.stsc.entries.push(StscEntry {
+                first_chunk: i as u32 + 1,
+                samples_per_chunk: *count,
+                sample_description_index: *index,
+            });
+        }
+    }
+    stbl.stsz.samples = StszSamples::Different { sizes: units.iter().map(|unit| unit.size).collect() };
+    stbl.stco = Some(Stco { entries: vec![0; lengths.len()] });
+    let base = units.first().map_or(shown.start, |unit| unit.dts);
+    // A picture is there from the first moment on.
+    let late = if pictures { 0 } else { (base - shown.start).max(0) };
+    let edit = edit(base, late, shown);
+    fmp4::Track { stbl, duration, edit: Some(edit) }
+}
+
+/// Which pictures one may begin with, and where they are shown in another order than decoded.
+fn order(pictures: &[Unit], stbl: &mut Stbl) {
+    let mut compositions = Ctts::default();
+    for picture in pictures {
         let composition = picture.pts - picture.dts;
         match compositions.entries.last_mut() {
             Some(run) if run.sample_offset == composition => run.sample_count += 1,
             _ => compositions.entries.push(CttsEntry { sample_count: 1, sample_offset: composition }),
         }
-        if picture.sample.key {
-            keys.entries.push(i as u32 + 1);
-        }
-        sizes.push(picture.sample.size);
     }
-    for (i, (description, chunk)) in chunks.iter().enumerate() {
-        let (count, index) = (chunk.len() as u32, *description);
-        if stbl.stsc.entries.last().is_none_or(|e| (e.samples_per_chunk, e.sample_description_index) != (count, index))
-        {
-            let entry =
-                StscEntry { first_chunk: i as u32 + 1, samples_per_chunk: count, sample_description_index: index };
-            stbl.stsc.entries.push(entry);
-        }
-    }
-    let media: u64 = sizes.iter().map(|size| u64::from(*size)).sum();
-    stbl.stsz.samples = StszSamples::Different { sizes };
+    let keys = pictures.iter().zip(1..).filter(|(picture, _)| picture.key).map(|(_, n)| n);
+    stbl.stss = Some(Stss { entries: keys.collect() });
     stbl.ctts = compositions.entries.iter().any(|run| run.sample_offset != 0).then_some(compositions);
-    stbl.stss = Some(keys);
-    stbl.stco = Some(Stco { entries: vec![0; chunks.len()] });
-    let edit = Edts {
-        elst: Some(Elst {
-            entries: vec![ElstEntry {
-                segment_duration: (shown.end - shown.start) as u64,
-                media_time: Some((shown.start - base).max(0) as u64),
-                media_rate: 1.into(),
-            }],
-        }),
-    };
-    // Offsets need the length of the boxes before them, which does not depend on the offsets.
-    let mut moov = fmp4::movie(stbl, duration, Some(edit));
-    let mut out = Vec::new();
-    let encoded = |error| ClipError::Mp4(fmp4::Mp4Error::Encode(error));
-    fmp4::file_type(b"isom", &[b"isom", b"iso2", b"avc1", b"mp41"]).encode(&mut out).map_err(encoded)?;
-    let before = out.len();
-    moov.encode(&mut out).map_err(encoded)?;
-    let mut offset = out.len() as u32 + 8;
-    if let Some(stco) = moov.trak.first_mut().and_then(|trak| trak.mdia.minf.stbl.stco.as_mut()) {
-        for (entry, (_, chunk)) in stco.entries.iter_mut().zip(&chunks) {
-            *entry = offset;
-            offset += chunk.iter().map(|picture| picture.sample.size).sum::<u32>();
-        }
-    }
-    out.truncate(before);
-    moov.encode(&mut out).map_err(encoded)?;
-    out.extend_from_slice(&(media as u32 + 8).to_be_bytes());
-    out.extend_from_slice(b"mdat");
-    copy(pictures, files, &mut out)?;
-    Ok(out)
 }
 
-/// Appends the pictures' bytes, one read per run that lies together on disk.
-fn copy(pictures: &[Picture], files: &[File], out: &mut Vec<u8>) -> io::Result<()> {
-    let together = |a: &Picture, b: &Picture| {
-        a.segment == b.segment && a.sample.offset + u64::from(a.sample.size) == b.sample.offset
-    };
-    for run in pictures.chunk_by(together) {
-        let size: usize = run.iter().map(|picture| picture.sample.size as usize).sum();
-        let at = out.len();
-        out.resize(at + size, 0);
-        files[run[0].segment].read_exact_at(&mut out[at..], run[0].sample.offset)?;
+/// Shows of a track that begins at `base` what lies in `shown`, after `late` ticks of nothing.
+fn edit(base: i64, late: i64, shown: &Span) -> Edts {
+    let entry =
+        |lasts: i64, from| ElstEntry { segment_duration: lasts.max(0) as u64, media_time: from, media_rate: 1.into() };
+    let mut entries = Vec::new();
+    if late > 0 {
+        entries.push(entry(late, None));
     }
-    Ok(())
+    entries.push(entry(shown.end - shown.start - late, Some((shown.start - base).max(0) as u64)));
+    Edts { elst: Some(Elst { entries }) }
 }

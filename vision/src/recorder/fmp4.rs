@@ -3,18 +3,27 @@
 //! ```text
 //!  ftyp moov │ moof mdat │ moof mdat │ … │ moof md✂      the torn tail of a crash is not part of the segment
 //! ```
+//! Track 1 is the picture, track 2 the sound where there is any; a part holds both, each in a fragment of its own.
 //! Standard tools play a segment as it is. A scan reads `moof` boxes only and stops at the first thing that is not whole.
 
-use crate::hub::StreamConfig;
-use mp4_atom::{Atom, Decode, Dinf, Dref, DrefEntry, Edts, Encode, FourCC, Ftyp, Hdlr, Mdhd, Mdia, Minf, Moov};
-use mp4_atom::{Avc1, Avcc, Codec, Hvc1, Hvcc, Visual};
-use mp4_atom::{Mvex, Mvhd, Stbl, Stco, Stsc, Stsd, Stts, Tkhd, Trak, Trex, Url, Vmhd};
-use std::io::{self, Read, Seek, SeekFrom};
+mod audio;
+mod read;
 
-/// Ticks per second of every file: RTP's for video, so nothing is rounded.
+pub use audio::audio_entry;
+pub(super) use audio::{audio_name, silence};
+pub use read::scan;
+
+use crate::audio::AudioConfig;
+use crate::hub::StreamConfig;
+use mp4_atom::{Atom, Dinf, Dref, DrefEntry, Edts, Encode, FourCC, Ftyp, Hdlr, Mdhd, Mdia, Minf, Moov};
+use mp4_atom::{Avc1, Avcc, Codec, Hvc1, Hvcc, Visual};
+use mp4_atom::{Mvex, Mvhd, Smhd, Stbl, Stco, Stsc, Stsd, Stts, Tkhd, Trak, Trex, Url, Vmhd};
+
+/// Ticks per second of every track: RTP's for video, so nothing is rounded, and one clock for picture and sound.
 pub const TIMESCALE: u32 = 90_000;
-/// Largest `moov` or `moof` read: a real one is a few kilobytes.
-const HEADER_MAX: u64 = 4 << 20;
+/// The track of the picture, and that of the sound.
+const PICTURE: u32 = 1;
+const SOUND: u32 = 2;
 /// Sample flags: depends on no other / depends on others and is no sync sample.
 const KEY_FLAGS: u32 = 0x0200_0000;
 const DELTA_FLAGS: u32 = 0x0101_0000;
@@ -38,10 +47,10 @@ pub enum Mp4Error {
     Encode(#[from] mp4_atom::Error),
 }
 
-/// A picture to write.
+/// A picture, or a frame of audio, to write.
 #[derive(Debug, Clone, Copy)]
 pub struct Sample<'a> {
-    /// The access unit, 4-byte lengths.
+    /// The access unit, 4-byte lengths; or the audio frame.
     pub data: &'a [u8],
     /// Decoding time from the segment's start, ticks.
     pub dts: u64,
@@ -53,7 +62,7 @@ pub struct Sample<'a> {
     pub key: bool,
 }
 
-/// A picture in a segment.
+/// A picture, or a frame of audio, in a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SampleRef {
     /// Decoding time from the segment's start, ticks.
@@ -84,8 +93,19 @@ pub struct Scan {
     pub codec: Codec,
     /// Its pictures, in decoding order.
     pub samples: Vec<SampleRef>,
+    /// What is heard, where the segment has a track for it.
+    pub audio: Option<AudioScan>,
     /// Bytes up to the end of the last whole part.
     pub valid_len: u64,
+}
+
+/// What is heard in a segment.
+#[derive(Debug, Clone)]
+pub struct AudioScan {
+    /// How to decode it.
+    pub codec: Codec,
+    /// Its frames, in order.
+    pub samples: Vec<SampleRef>,
 }
 
 /// The sample entry of a stream.
@@ -143,20 +163,20 @@ pub fn codec_name(codec: &Codec) -> String {
     }
 }
 
-/// `ftyp` and `moov` of a segment without pictures yet.
-pub fn init(config: &StreamConfig) -> Result<Vec<u8>, Mp4Error> {
-    init_of(sample_entry(config)?)
+/// `ftyp` and `moov` of a segment without pictures yet, with a second track where there is `audio`.
+pub fn init(config: &StreamConfig, audio: Option<&AudioConfig>) -> Result<Vec<u8>, Mp4Error> {
+    init_of(sample_entry(config)?, audio.map(audio_entry).transpose()?)
 }
 
-/// The same for a sample entry that was read from a segment.
-pub fn init_of(codec: Codec) -> Result<Vec<u8>, Mp4Error> {
-    let stbl = Stbl { stsd: Stsd { codecs: vec![codec] }, stco: Some(Stco::default()), ..Stbl::default() };
-    let mut moov = movie(stbl, 0, None);
-    moov.mvex = Some(Mvex {
-        mehd: None,
-        trex: vec![Trex { track_id: 1, default_sample_description_index: 1, ..Trex::default() }],
-    });
-    let mut bytes = Vec::with_capacity(1024);
+/// The same for sample entries that were read from a segment.
+pub fn init_of(codec: Codec, audio: Option<Codec>) -> Result<Vec<u8>, Mp4Error> {
+    let empty = |codec| Stbl { stsd: Stsd { codecs: vec![codec] }, stco: Some(Stco::default()), ..Stbl::default() };
+    let tracks = [Some(codec), audio].into_iter().flatten();
+    let mut moov = movie(tracks.map(|codec| Track { stbl: empty(codec), duration: 0, edit: None }).collect());
+    let trex =
+        |trak: &Trak| Trex { track_id: trak.tkhd.track_id, default_sample_description_index: 1, ..Trex::default() };
+    moov.mvex = Some(Mvex { mehd: None, trex: moov.trak.iter().map(trex).collect() });
+    let mut bytes = Vec::with_capacity(1536);
     file_type(b"iso5", &[b"iso5", b"iso6", b"mp41"]).encode(&mut bytes)?;
     moov.encode(&mut bytes)?;
     Ok(bytes)
@@ -171,31 +191,50 @@ pub(super) fn file_type(major: &[u8; 4], compatible: &[&[u8; 4]]) -> Ftyp {
     }
 }
 
-/// A `moov` of one video track; `duration` in ticks, `edit` for what of it is shown.
-pub(super) fn movie(stbl: Stbl, duration: u64, edit: Option<Edts>) -> Moov {
-    let (width, height) = stbl.stsd.codecs.first().map(size_of).unwrap_or_default();
-    let dinf = Dinf { dref: Dref { entries: vec![DrefEntry::Url(Url::default())] } };
-    let shown = edit
-        .as_ref()
-        .and_then(|e| e.elst.as_ref())
-        .map_or(duration, |list| list.entries.iter().map(|entry| entry.segment_duration).sum());
+/// One track of a `moov`: its tables, its length in ticks, and what of it is shown and when.
+pub(super) struct Track {
+    pub(super) stbl: Stbl,
+    pub(super) duration: u64,
+    pub(super) edit: Option<Edts>,
+}
+
+/// A `moov` of these tracks, numbered from 1.
+pub(super) fn movie(tracks: Vec<Track>) -> Moov {
+    let trak: Vec<Trak> = tracks.into_iter().zip(1..).map(|(track, id)| track.boxes(id)).collect();
     Moov {
         mvhd: Mvhd {
             creation_time: 0,
             modification_time: 0,
             timescale: TIMESCALE,
-            duration: shown,
+            duration: trak.iter().map(|trak| trak.tkhd.duration).max().unwrap_or_default(),
             rate: 1.into(),
             volume: 1.into(),
             matrix: Default::default(),
-            next_track_id: 2,
+            next_track_id: trak.len() as u32 + 1,
         },
-        trak: vec![Trak {
+        trak,
+        ..Moov::default()
+    }
+}
+
+impl Track {
+    fn boxes(self, track_id: u32) -> Trak {
+        let Track { stbl, duration, edit } = self;
+        let heard = stbl.stsd.codecs.first().is_some_and(audio::is_audio);
+        let (width, height) = stbl.stsd.codecs.first().map(size_of).unwrap_or_default();
+        let dinf = Dinf { dref: Dref { entries: vec![DrefEntry::Url(Url::default())] } };
+        let shown = edit
+            .as_ref()
+            .and_then(|e| e.elst.as_ref())
+            .map_or(duration, |list| list.entries.iter().map(|entry| entry.segment_duration).sum());
+        let (handler, name) = if heard { (b"soun", "audio") } else { (b"vide", "video") };
+        Trak {
             tkhd: Tkhd {
-                track_id: 1,
+                track_id,
                 duration: shown,
                 enabled: true,
                 in_movie: true,
+                volume: u8::from(heard).into(),
                 width: width.into(),
                 height: height.into(),
                 ..Tkhd::default()
@@ -203,206 +242,53 @@ pub(super) fn movie(stbl: Stbl, duration: u64, edit: Option<Edts>) -> Moov {
             edts: edit,
             mdia: Mdia {
                 mdhd: Mdhd { timescale: TIMESCALE, duration, language: "und".into(), ..Mdhd::default() },
-                hdlr: Hdlr { handler: FourCC::new(b"vide"), name: "video".into() },
-                minf: Minf { vmhd: Some(Vmhd::default()), dinf, stbl, ..Minf::default() },
+                hdlr: Hdlr { handler: FourCC::new(handler), name: name.into() },
+                minf: Minf {
+                    vmhd: (!heard).then(Vmhd::default),
+                    smhd: heard.then(Smhd::default),
+                    dinf,
+                    stbl,
+                    ..Minf::default()
+                },
             },
             ..Trak::default()
-        }],
-        ..Moov::default()
+        }
     }
 }
 
-/// `moof` and `mdat` of a run of pictures; `sequence` counts parts from 1. `samples` must not be empty.
-pub fn part(sequence: u32, samples: &[Sample<'_>]) -> Vec<u8> {
-    let payload: usize = samples.iter().map(|sample| sample.data.len()).sum();
-    let moof_size = 8 + 16 + (8 + 16 + 20 + 20 + 16 * samples.len());
+/// `moof` and `mdat` of a run of pictures and of what was heard meanwhile; `sequence` counts parts from 1. One of the two may be
+/// empty.
+pub fn part(sequence: u32, pictures: &[Sample<'_>], audio: &[Sample<'_>]) -> Vec<u8> {
+    let bytes = |samples: &[Sample<'_>]| samples.iter().map(|sample| sample.data.len()).sum::<usize>();
+    let runs = [(PICTURE, pictures), (SOUND, audio)].into_iter().filter(|(_, samples)| !samples.is_empty());
+    let fragment = |samples: &[Sample<'_>]| 8 + 16 + 20 + 20 + 16 * samples.len();
+    let moof_size = 8 + 16 + runs.clone().map(|(_, samples)| fragment(samples)).sum::<usize>();
+    let payload = bytes(pictures) + bytes(audio);
     let mut out = Vec::with_capacity(moof_size + 8 + payload);
     let mut put = |words: &[u32]| words.iter().for_each(|word| out.extend_from_slice(&word.to_be_bytes()));
     let name = |name: &[u8; 4]| u32::from_be_bytes(*name);
 
-    let base = samples.first().map_or(0, |sample| sample.dts);
     put(&[moof_size as u32, name(b"moof")]);
     put(&[16, name(b"mfhd"), 0, sequence]);
-    put(&[(moof_size - 24) as u32, name(b"traf")]);
-    put(&[16, name(b"tfhd"), 0x02_0000, 1]); // offsets count from the moof
-    put(&[20, name(b"tfdt"), 0x0100_0000, (base >> 32) as u32, base as u32]);
-    // Version 1 (signed composition), with data offset, durations, sizes, flags, compositions.
-    put(&[(20 + 16 * samples.len()) as u32, name(b"trun"), 0x0100_0f01, samples.len() as u32, (moof_size + 8) as u32]);
-    for sample in samples {
-        let flags = if sample.key { KEY_FLAGS } else { DELTA_FLAGS };
-        put(&[sample.duration, sample.data.len() as u32, flags, sample.composition as u32]);
+    let mut offset = moof_size + 8;
+    for (track, samples) in runs.clone() {
+        let base = samples.first().map_or(0, |sample| sample.dts);
+        put(&[fragment(samples) as u32, name(b"traf")]);
+        put(&[16, name(b"tfhd"), 0x02_0000, track]); // offsets count from the moof
+        put(&[20, name(b"tfdt"), 0x0100_0000, (base >> 32) as u32, base as u32]);
+        // Version 1 (signed composition), with data offset, durations, sizes, flags, compositions.
+        put(&[(20 + 16 * samples.len()) as u32, name(b"trun"), 0x0100_0f01, samples.len() as u32, offset as u32]);
+        for sample in samples {
+            let flags = if sample.key { KEY_FLAGS } else { DELTA_FLAGS };
+            put(&[sample.duration, sample.data.len() as u32, flags, sample.composition as u32]);
+        }
+        offset += bytes(samples);
     }
     put(&[(8 + payload) as u32, name(b"mdat")]);
-    for sample in samples {
+    for sample in runs.flat_map(|(_, samples)| samples) {
         out.extend_from_slice(sample.data);
     }
     out
-}
-
-/// Reads what is whole in a segment; `None` when not even the initial boxes are. Never fails on what bytes say.
-///
-/// With `verify`, the lengths inside each picture must add up too: after a power cut a file may end in blocks of zeros.
-pub fn scan<F: Read + Seek>(file: &mut F, verify: bool) -> io::Result<Option<Scan>> {
-    let len = file.seek(SeekFrom::End(0))?;
-    let mut at = 0;
-    let mut codec = None;
-    let mut samples = Vec::new();
-    let mut valid_len = 0;
-    let mut next_dts = 0;
-    while let Some((kind, size)) = header(file, at, len)? {
-        match &kind {
-            b"moov" if codec.is_none() && size <= HEADER_MAX => {
-                let bytes = read_at(file, at, size)?;
-                codec = Moov::decode(&mut bytes.as_slice()).ok().and_then(entry_of);
-                if codec.is_none() {
-                    break;
-                }
-                valid_len = at + size;
-            }
-            b"moof" if codec.is_some() && size <= HEADER_MAX => {
-                let Some((b"mdat", mdat)) = header(file, at + size, len)?.as_ref().map(|(kind, size)| (kind, *size))
-                else {
-                    break;
-                };
-                let bytes = read_at(file, at, size)?;
-                let media = (at + size + 8)..(at + size + mdat);
-                let Some(part) = read_part(&bytes[8..], at, &media, next_dts) else { break };
-                if verify && !whole(file, &part)? {
-                    break;
-                }
-                next_dts = part.last().map_or(next_dts, |sample| sample.dts + 1);
-                samples.extend(part);
-                at += size + mdat;
-                valid_len = at;
-                continue;
-            }
-            b"moov" | b"moof" | b"mdat" => break,
-            _ => {}
-        }
-        at += size;
-    }
-    Ok(codec.map(|codec| Scan { codec, samples, valid_len }))
-}
-
-/// Kind and size of the box at `at`, when all of it lies within `len`.
-fn header<F: Read + Seek>(file: &mut F, at: u64, len: u64) -> io::Result<Option<([u8; 4], u64)>> {
-    if len.saturating_sub(at) < 8 {
-        return Ok(None);
-    }
-    let bytes = read_at(file, at, 8)?;
-    let word = |i: usize| [bytes[i], bytes[i + 1], bytes[i + 2], bytes[i + 3]];
-    let size = u64::from(u32::from_be_bytes(word(0)));
-    // Sizes 0 (to the end) and 1 (64 bits) are never written here.
-    Ok((size >= 8 && size <= len - at).then(|| (word(4), size)))
-}
-
-fn read_at<F: Read + Seek>(file: &mut F, at: u64, size: u64) -> io::Result<Vec<u8>> {
-    file.seek(SeekFrom::Start(at))?;
-    let mut bytes = vec![0; size as usize];
-    file.read_exact(&mut bytes)?;
-    Ok(bytes)
-}
-
-fn entry_of(moov: Moov) -> Option<Codec> {
-    let codec = moov.trak.into_iter().next()?.mdia.minf.stbl.stsd.codecs.into_iter().next()?;
-    matches!(codec, Codec::Avc1(_) | Codec::Hvc1(_)).then_some(codec)
-}
-
-/// Whether the lengths inside each picture lead exactly to its end.
-fn whole<F: Read + Seek>(file: &mut F, part: &[SampleRef]) -> io::Result<bool> {
-    for sample in part {
-        let mut at = 0;
-        while at < u64::from(sample.size) {
-            if u64::from(sample.size) - at < 5 {
-                return Ok(false);
-            }
-            let bytes = read_at(file, sample.offset + at, 4)?;
-            let nal = u64::from(u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
-            if nal == 0 || nal > u64::from(sample.size) - at - 4 {
-                return Ok(false);
-            }
-            at += 4 + nal;
-        }
-    }
-    Ok(true)
-}
-
-/// A cursor over bytes that may be anything.
-struct Words<'a>(&'a [u8]);
-
-impl<'a> Words<'a> {
-    fn u32(&mut self) -> Option<u32> {
-        let (word, rest) = self.0.split_first_chunk::<4>()?;
-        self.0 = rest;
-        Some(u32::from_be_bytes(*word))
-    }
-
-    /// The next box: kind and body.
-    fn child(&mut self) -> Option<([u8; 4], Words<'a>)> {
-        let size = self.u32()? as usize;
-        let (kind, _) = self.0.split_first_chunk::<4>()?;
-        let body = self.0.get(4..size.checked_sub(4)?)?;
-        self.0 = &self.0[size - 4..];
-        Some((*kind, Words(body)))
-    }
-}
-
-/// The pictures of a `moof` body, when all lie inside `media` and their times do not go back before `next_dts`.
-fn read_part(body: &[u8], moof_at: u64, media: &std::ops::Range<u64>, next_dts: u64) -> Option<Vec<SampleRef>> {
-    let mut boxes = Words(body);
-    let mut samples = Vec::new();
-    while let Some((kind, mut traf)) = boxes.child() {
-        if &kind != b"traf" {
-            continue;
-        }
-        let mut base = None;
-        while let Some((kind, mut body)) = traf.child() {
-            match &kind {
-                b"tfdt" => {
-                    let dts = match body.u32()? >> 24 {
-                        0 => u64::from(body.u32()?),
-                        _ => u64::from(body.u32()?) << 32 | u64::from(body.u32()?),
-                    };
-                    let least = samples.last().map_or(next_dts, |sample: &SampleRef| sample.dts + 1);
-                    // A thousand years; keeps every later sum inside i64.
-                    if dts < least || dts > 1 << 52 {
-                        return None;
-                    }
-                    base = Some(dts);
-                }
-                b"trun" => {
-                    if body.u32()? != 0x0100_0f01 {
-                        return None;
-                    }
-                    let count = body.u32()? as usize;
-                    let mut dts = base.take()?;
-                    let mut offset = moof_at.checked_add(u64::from(body.u32()?))?;
-                    if count > body.0.len() / 16 {
-                        return None;
-                    }
-                    for _ in 0..count {
-                        let (duration, size, flags, composition) = (body.u32()?, body.u32()?, body.u32()?, body.u32()?);
-                        let end = offset.checked_add(u64::from(size))?;
-                        if offset < media.start || end > media.end || size == 0 {
-                            return None;
-                        }
-                        samples.push(SampleRef {
-                            dts,
-                            composition: composition as i32,
-                            duration,
-                            offset,
-                            size,
-                            key: flags & 0x0001_0000 == 0,
-                        });
-                        dts = dts.checked_add(u64::from(duration))?;
-                        offset = end;
-                    }
-                }
-                _ => {}
-            }
-        }
-    }
-    (!samples.is_empty()).then_some(samples)
 }
 
 /// Empty tables with one sample entry each: what the clip writer fills.
@@ -443,7 +329,7 @@ pub(crate) mod tests {
 
     /// A segment of `count` pictures at 25 fps, five to a part, a key frame every ten.
     fn segment(count: u32) -> (Vec<u8>, Vec<usize>) {
-        let mut bytes = init(&config()).unwrap();
+        let mut bytes = init(&config(), None).unwrap();
         let mut ends = vec![bytes.len()];
         let pictures: Vec<_> = (0..count).map(|i| picture(i, i % 10 == 0)).collect();
         for (n, chunk) in pictures.chunks(5).enumerate() {
@@ -455,7 +341,7 @@ pub(crate) mod tests {
                     Sample { data, dts: index as u64 * 3600, composition: 0, duration: 3600, key: index % 10 == 0 }
                 })
                 .collect();
-            bytes.extend(part(n as u32 + 1, &samples));
+            bytes.extend(part(n as u32 + 1, &samples, &[]));
             ends.push(bytes.len());
         }
         (bytes, ends)
@@ -534,7 +420,7 @@ pub(crate) mod tests {
         #[test]
         fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
             scanned(&bytes);
-            let mut framed = init(&config()).unwrap();
+            let mut framed = init(&config(), None).unwrap();
             framed.extend(&bytes);
             scanned(&framed);
         }

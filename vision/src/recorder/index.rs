@@ -293,11 +293,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let open = open_path(dir.path(), T0);
         fs::create_dir_all(open.parent().unwrap()).unwrap();
-        let mut bytes = init(&config()).unwrap();
+        let mut bytes = init(&config(), None).unwrap();
         let (a, b) = (picture(0, true), picture(1, false));
-        bytes.extend(part(1, &[Sample { data: &a, dts: 0, composition: 0, duration: 3600, key: true }]));
+        bytes.extend(part(1, &[Sample { data: &a, dts: 0, composition: 0, duration: 3600, key: true }], &[]));
         let whole = bytes.len() as u64;
-        bytes.extend(part(2, &[Sample { data: &b, dts: 3600, composition: 0, duration: 3600, key: false }]));
+        bytes.extend(part(2, &[Sample { data: &b, dts: 3600, composition: 0, duration: 3600, key: false }], &[]));
         fs::write(&open, &bytes[..bytes.len() - 1]).unwrap();
         fs::write(open_path(dir.path(), T0 + 1), b"torn").unwrap();
 

@@ -15,6 +15,7 @@ pub mod clip;
 pub mod disk;
 pub mod fmp4;
 pub mod index;
+mod lane;
 pub mod playback;
 pub mod retention;
 mod track;

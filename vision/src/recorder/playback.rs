@@ -1,4 +1,5 @@
-//! A piece of recording to play: whole groups of pictures as fragmented MP4, byte for byte as the camera sent them.
+//! A piece of recording to play: whole groups of pictures and what was heard meanwhile, as fragmented MP4, byte for byte as they
+//! were recorded.
 //!
 //! ```text
 //!  asked            from ─────────── to
@@ -6,18 +7,17 @@
 //!  given        └────────── this piece ──────────┘ next
 //! ```
 //! The piece's clock begins with its first picture. A player that asks again from `next` gets every picture once, whatever
-//! lies between: another codec, a gap, the segment being written. Only at the live edge, where `next` is none yet, the last
+//! lies between: another codec, sound that begins or ends, a gap, the segment being written. Only at the live edge, where `next` is none yet, the last
 //! group of pictures is given again when it has grown.
 
 use super::clip::ClipError;
-use super::fmp4::{self, Sample, SampleRef};
+use super::fmp4::{self, Sample};
 use super::index::{Segment, Span};
+use super::lane::{self, Unit};
 use bytes::Bytes;
 use jiff::Timestamp;
 use mp4_atom::Codec;
 use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt;
 
 /// A piece ends at the key frame that would make it larger, bytes.
 const BYTES: u64 = 24 << 20;
@@ -33,8 +33,8 @@ const PART: usize = 50;
 pub struct Piece {
     /// The file: initial boxes and parts.
     pub mp4: Bytes,
-    /// RFC 6381 name of its codec.
-    pub codec: String,
+    /// RFC 6381 names of its codecs, as a media type's parameter lists them: the picture's, and the sound's where there is any.
+    pub codecs: String,
     /// When its first picture was taken: zero on the file's clock.
     pub from: Timestamp,
     /// When its last picture ends.
@@ -45,22 +45,14 @@ pub struct Piece {
     pub next: Option<Timestamp>,
 }
 
-/// A picture with its place in time and on disk.
-#[derive(Debug, Clone, Copy)]
-struct Picture {
-    sample: SampleRef,
-    /// Which of the files.
-    file: usize,
-    dts: i64,
-    pts: i64,
-}
-
 /// The pictures of a piece, and what comes after.
 #[derive(Default)]
 struct Gathered {
-    pictures: Vec<Picture>,
+    pictures: Vec<Unit>,
+    audio: Vec<Unit>,
     files: Vec<File>,
-    codec: Option<Codec>,
+    /// The sample entry of the picture, and of the sound where the segments have any.
+    codecs: Option<(Codec, Option<Codec>)>,
     /// Where what follows begins, ticks.
     next: Option<i64>,
     bytes: u64,
@@ -84,24 +76,29 @@ pub fn cut(segments: &[Segment], later: Option<i64>, span: &Span) -> Result<Piec
         covered = segment.end_us;
     }
     found.next = found.next.or(later.map(ticks));
-    let codec = found.codec.take().ok_or(ClipError::NotRecorded)?;
+    let (codec, audio) = found.codecs.take().ok_or(ClipError::NotRecorded)?;
     let Some((first, last)) = found.pictures.first().zip(found.pictures.last()) else {
         return Err(ClipError::NotRecorded);
     };
     // Where the next piece joins without a hole, the last picture lasts until there.
     let ends = match found.next {
         Some(next) if next > last.dts && next - last.dts <= HOLE_US * 9 / 100 => next,
-        Some(_) | None => last.dts + i64::from(last.sample.duration.max(1)),
+        Some(_) | None => last.dts + i64::from(last.lasts.max(1)),
     };
+    let (begins, frames) = (first.dts, found.pictures.len());
     let at = |ticks: i64| Timestamp::from_microsecond(origin.saturating_add(ticks * 100 / 9)).unwrap_or_default();
     Ok(Piece {
-        codec: fmp4::codec_name(&codec),
-        from: at(first.dts),
+        codecs: [fmp4::codec_name(&codec)]
+            .into_iter()
+            .chain(audio.as_ref().map(fmp4::audio_name))
+            .collect::<Vec<_>>()
+            .join(","),
+        from: at(begins),
         to: at(ends),
-        frames: found.pictures.len(),
+        frames,
         // Rounded up, so that asking from there begins there and not one group of pictures earlier.
         next: found.next.map(|ticks| at(ticks + 1)),
-        mp4: found.write(codec, ends)?.into(),
+        mp4: found.write(codec, audio, ends)?.into(),
     })
 }
 
@@ -110,23 +107,23 @@ impl Gathered {
     fn gather(&mut self, segment: &Segment, start: i64, wanted: &Span) -> Result<bool, ClipError> {
         let mut file = File::open(&segment.path)?;
         let Some(scan) = fmp4::scan(&mut file, false)? else { return Ok(true) };
-        if *self.codec.get_or_insert_with(|| scan.codec.clone()) != scan.codec {
+        let audio = scan.audio.as_ref().map(|audio| audio.codec.clone());
+        let codecs = (scan.codec, audio);
+        if *self.codecs.get_or_insert_with(|| codecs.clone()) != codecs {
             return Ok(false);
         }
-        let index = self.files.len();
-        let mut run: Vec<Picture> = scan
-            .samples
-            .into_iter()
-            .map(|sample| Picture { file: index, dts: start + sample.dts as i64, pts: start + sample.pts(), sample })
-            .collect();
+        let n = self.files.len();
+        let heard = scan.audio.iter().flat_map(|audio| &audio.samples);
+        self.audio.extend(heard.map(|sample| Unit::of(sample, n, 1, start)));
+        let mut run: Vec<Unit> = scan.samples.iter().map(|sample| Unit::of(sample, n, 1, start)).collect();
         if self.pictures.is_empty() {
-            let key = run.iter().rposition(|picture| picture.sample.key && picture.pts <= wanted.start);
+            let key = run.iter().rposition(|picture| picture.key && picture.pts <= wanted.start);
             run.drain(..key.unwrap_or(0));
         }
         for mut picture in run {
-            let size = u64::from(picture.sample.size);
+            let size = u64::from(picture.size);
             let enough = !self.pictures.is_empty() && (picture.pts >= wanted.end || self.bytes + size > BYTES);
-            if picture.sample.key && (enough || self.bytes > BYTES_MAX) {
+            if picture.key && (enough || self.bytes > BYTES_MAX) {
                 self.next = Some(picture.pts);
                 break;
             }
@@ -143,47 +140,58 @@ impl Gathered {
     }
 
     /// The file; its last picture lasts until `ends`, ticks.
-    fn write(&self, codec: Codec, ends: i64) -> Result<Vec<u8>, ClipError> {
-        let mut media = Vec::with_capacity(self.bytes as usize);
-        self.read(&mut media)?;
-        let mut out = fmp4::init_of(codec)?;
-        out.reserve(media.len() + self.pictures.len() * 20 + 1024);
+    fn write(mut self, codec: Codec, audio: Option<Codec>, ends: i64) -> Result<Vec<u8>, ClipError> {
         let base = self.pictures.first().map_or(0, |picture| picture.dts);
-        let (mut at, mut nth, mut sequence) = (0, 0, 0);
-        for run in self.pictures.chunks(PART) {
-            let samples: Vec<Sample<'_>> = run
-                .iter()
-                .map(|picture| {
-                    let data = &media[at..at + picture.sample.size as usize];
-                    (at, nth) = (at + data.len(), nth + 1);
-                    let next = self.pictures.get(nth).map_or(ends, |next| next.dts);
-                    Sample {
-                        data,
-                        dts: (picture.dts - base) as u64,
-                        composition: (picture.pts - picture.dts) as i32,
-                        duration: (next - picture.dts).max(1) as u32,
-                        key: picture.sample.key,
-                    }
-                })
-                .collect();
+        let heard = audio.clone().map(|codec| {
+            // The part of a frame that lies before belongs to the piece before.
+            lane::audible(std::mem::take(&mut self.audio), &[codec], &(base..ends), false)
+        });
+        let (pictures, heard) =
+            (Media::read(self.pictures, &self.files)?, Media::read(heard.unwrap_or_default(), &self.files)?);
+        let (pictures, heard) = (pictures.samples(base, ends), heard.samples(base, ends));
+        let mut out = fmp4::init_of(codec, audio)?;
+        out.reserve(pictures.iter().chain(&heard).map(|sample| sample.data.len() + 20).sum::<usize>() + 1024);
+        let (mut rest, mut sequence) = (heard.as_slice(), 0);
+        for (n, run) in pictures.chunks(PART).enumerate() {
+            let next = pictures.get((n + 1) * PART).map_or(u64::MAX, |next| next.dts);
+            let meanwhile = rest.iter().take_while(|sample| sample.dts < next).count();
+            let (now, later) = rest.split_at(meanwhile);
+            rest = later;
             sequence += 1;
-            out.extend(fmp4::part(sequence, &samples));
+            out.extend(fmp4::part(sequence, run, now));
         }
         Ok(out)
     }
+}
 
-    /// Reads the pictures' bytes, one read per run that lies together on disk.
-    fn read(&self, media: &mut Vec<u8>) -> io::Result<()> {
-        let together = |a: &Picture, b: &Picture| {
-            a.file == b.file && a.sample.offset + u64::from(a.sample.size) == b.sample.offset
+/// Units with their bytes.
+struct Media {
+    units: Vec<Unit>,
+    bytes: Vec<u8>,
+}
+
+impl Media {
+    fn read(units: Vec<Unit>, files: &[File]) -> std::io::Result<Self> {
+        let mut bytes = Vec::with_capacity(units.iter().map(|unit| unit.size as usize).sum());
+        lane::copy(&units, files, &mut bytes)?;
+        Ok(Self { units, bytes })
+    }
+
+    /// What is written: times from `base` on, the last one until `ends`.
+    fn samples(&self, base: i64, ends: i64) -> Vec<Sample<'_>> {
+        let mut at = 0;
+        let sample = |(n, unit): (usize, &Unit)| {
+            let data = &self.bytes[at..at + unit.size as usize];
+            at += data.len();
+            let next = self.units.get(n + 1).map_or(ends, |next| next.dts);
+            Sample {
+                data,
+                dts: (unit.dts - base) as u64,
+                composition: (unit.pts - unit.dts) as i32,
+                duration: (next - unit.dts).max(1) as u32,
+                key: unit.key,
+            }
         };
-        for run in self.pictures.chunk_by(together) {
-            let Some(first) = run.first() else { continue };
-            let size: usize = run.iter().map(|picture| picture.sample.size as usize).sum();
-            let at = media.len();
-            media.resize(at + size, 0);
-            self.files[first.file].read_exact_at(&mut media[at..], first.sample.offset)?;
-        }
-        Ok(())
+        self.units.iter().enumerate().map(sample).collect()
     }
 }

@@ -2,6 +2,7 @@
 
 use super::writer::{Command, Health};
 use super::{Shared, Slot, stopped};
+use crate::audio::AudioFrame;
 use crate::hub::AccessUnit;
 use gatehouse_core::id::DeviceKey;
 use std::io;
@@ -59,6 +60,15 @@ impl Track {
             }
             Err(TrySendError::Disconnected(_)) => self.leave_out(),
         }
+    }
+
+    /// Hands a frame of audio to a writer; never waits. While the pictures pause nothing is heard either.
+    pub fn record_audio(&self, frame: &Arc<AudioFrame>) {
+        let slot = self.disks.get(self.at.load(Ordering::Relaxed));
+        let paused = self.paused.load(Ordering::Relaxed);
+        let Some(slot) = slot.filter(|slot| !paused && !slot.state.is_held()) else { return };
+        // A full queue is noticed with the next picture.
+        let _ = slot.commands.try_send(Command::Audio { key: self.key.clone(), frame: frame.clone() });
     }
 
     fn leave_out(&self) {

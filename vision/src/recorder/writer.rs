@@ -5,6 +5,7 @@ use super::fmp4::{self, Sample};
 use super::index::{self, Segment};
 use super::retention::{self, Retention};
 use super::{OnError, Shared};
+use crate::audio::{AudioConfig, AudioFrame};
 use crate::hub::{AccessUnit, StreamConfig};
 use gatehouse_core::id::DeviceKey;
 use jiff::Timestamp;
@@ -30,6 +31,10 @@ const GAP: Duration = Duration::from_secs(10);
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 /// How often a continuing problem is told again.
 const REMIND_EVERY: Duration = Duration::from_secs(60);
+/// Frames of audio that wait for pictures at most: some twenty seconds of what comes in the shortest packets.
+const HEARD_MAX: usize = 1024;
+/// Overlap or gap of frames of audio, ticks, that comes of rounding.
+const ROUNDED: u64 = 2;
 /// Shown time of a picture whose successor is not known yet, before any is: 25 fps.
 const FRAME_TICKS: u32 = 3600;
 
@@ -50,6 +55,7 @@ impl Health {
 pub enum Command {
     Open { key: DeviceKey, health: Arc<Health> },
     Unit { key: DeviceKey, unit: Arc<AccessUnit> },
+    Audio { key: DeviceKey, frame: Arc<AudioFrame> },
     Flush { key: DeviceKey, sync: bool, reply: oneshot::Sender<io::Result<()>> },
     Close { key: DeviceKey },
     Stop { reply: oneshot::Sender<io::Result<()>> },
@@ -173,6 +179,11 @@ impl Writer {
                     camera.take(unit, &self.place);
                 }
             }
+            Command::Audio { key, frame } => {
+                if let Some(camera) = self.cameras.get_mut(&key) {
+                    camera.hear(frame);
+                }
+            }
             Command::Flush { key, sync, reply } => {
                 let done = self.cameras.get_mut(&key).map_or(Ok(()), |camera| camera.flush(sync, &self.place));
                 let _ = reply.send(done);
@@ -238,6 +249,12 @@ struct Camera {
     file: Option<OpenSegment>,
     pending: Vec<Arc<AccessUnit>>,
     pending_since: Instant,
+    /// Audio that is to be written with the pictures of its time.
+    heard: Vec<Arc<AudioFrame>>,
+    /// How the newest audio is decoded, and when it came.
+    audio: Option<(Arc<AudioConfig>, Instant)>,
+    /// Whether the segment ends with the pictures that are written already.
+    ending: bool,
     /// Latest capture time taken, µs.
     newest_us: i64,
     need_key: bool,
@@ -251,12 +268,14 @@ struct OpenSegment {
     file: File,
     path: PathBuf,
     config: Arc<StreamConfig>,
+    audio: Option<Arc<AudioConfig>>,
     start_us: i64,
     end_us: i64,
     /// Bytes that are whole parts.
     len: u64,
     parts: u32,
     next_dts: u64,
+    next_audio: u64,
     unsynced: Option<Instant>,
 }
 
@@ -269,6 +288,9 @@ impl Camera {
             file: None,
             pending: Vec::new(),
             pending_since: Instant::now(),
+            heard: Vec::new(),
+            audio: None,
+            ending: false,
             newest_us: i64::MIN,
             need_key: true,
             frame_ticks: FRAME_TICKS,
@@ -299,12 +321,16 @@ impl Camera {
         }
         if unit.key {
             self.need_key = false;
+            let wanted = self.sounding();
             let over = self.file.as_ref().is_some_and(|open| {
                 captured.saturating_sub(open.start_us) >= SEGMENT.as_micros() as i64
                     || (!Arc::ptr_eq(&open.config, &unit.config) && open.config != unit.config)
+                    || (wanted.is_some() && open.audio != wanted)
             });
-            if over {
-                let _ = self.close(place);
+            if over && !self.ending {
+                // Audio of its last moments may be on its way: it ends when the first part of the next one is written.
+                let _ = self.write_part(None, place);
+                self.ending = self.file.is_some();
             }
         }
         if self.need_key {
@@ -317,6 +343,23 @@ impl Camera {
         }
         self.newest_us = self.newest_us.max(captured);
         self.pending.push(unit);
+    }
+
+    fn hear(&mut self, frame: Arc<AudioFrame>) {
+        if !self.audio.as_ref().is_some_and(|(known, _)| Arc::ptr_eq(known, &frame.config)) {
+            tracing::debug!(camera = %self.key, codec = frame.config.codec, "The camera is heard");
+        }
+        self.audio = Some((frame.config.clone(), Instant::now()));
+        if self.heard.len() >= HEARD_MAX {
+            // Pictures have stopped: what was heard long before the next one has no place.
+            self.heard.drain(..HEARD_MAX / 2);
+        }
+        self.heard.push(frame);
+    }
+
+    /// How what is heard now is decoded; `None` where nothing was heard for a while.
+    fn sounding(&self) -> Option<Arc<AudioConfig>> {
+        self.audio.as_ref().filter(|(_, at)| at.elapsed() < GAP).map(|(config, _)| config.clone())
     }
 
     /// Writes a part whose time is over though nothing follows, and syncs what waited long enough.
@@ -371,60 +414,33 @@ impl Camera {
     }
 
     fn try_write(&mut self, pending: &[Arc<AccessUnit>], next_us: Option<i64>, place: &Place) -> io::Result<()> {
+        if std::mem::take(&mut self.ending)
+            && let Some(first) = pending.first()
+            && let Err(error) = self.finish(Some(first.captured.as_microsecond()), place)
+        {
+            tracing::warn!(camera = %self.key, "A segment could not be closed; the next start closes it: {error}");
+        }
         let mut header = Vec::new();
         if self.file.is_none() {
             let Some(first) = pending.first() else { return Ok(()) };
-            header = fmp4::init(&first.config).map_err(io::Error::other)?;
+            let audio = self.sounding();
+            header = fmp4::init(&first.config, audio.as_deref()).map_err(io::Error::other)?;
             place.state.ready()?;
-            self.file = Some(OpenSegment::create(&self.dir, first)?);
+            self.file = Some(OpenSegment::create(&self.dir, first, audio)?);
         }
+        let heard = self.take_heard(next_us);
         let Some(open) = &mut self.file else { return Ok(()) };
-        let ticks = |us: i64| us.saturating_sub(open.start_us).saturating_mul(9) / 100;
-        let presented: Vec<i64> = pending.iter().map(|unit| ticks(unit.captured.as_microsecond())).collect();
-        // Decoding times: the presentation times in rising order. With B-frames compositions go below zero, which
-        // version 1 of `trun` allows; without, they are all zero.
-        let mut sorted = presented.clone();
-        sorted.sort_unstable();
-        let mut next_dts = open.next_dts;
-        let decoded: Vec<u64> = sorted
-            .iter()
-            .map(|pts| {
-                let dts = next_dts.max((*pts).max(0) as u64);
-                next_dts = dts + 1;
-                dts
-            })
-            .collect();
-        let last = decoded.last().copied().unwrap_or(0);
-        let after = next_us.map_or(last + u64::from(self.frame_ticks), |us| ticks(us).max(0) as u64).max(last + 1);
-        let samples: Vec<Sample<'_>> = pending
-            .iter()
-            .enumerate()
-            .map(|(i, unit)| {
-                let next = decoded.get(i + 1).copied().unwrap_or(after);
-                Sample {
-                    data: &unit.data,
-                    dts: decoded[i],
-                    composition: (presented[i] - decoded[i] as i64) as i32,
-                    duration: (next - decoded[i]) as u32,
-                    key: unit.key,
-                }
-            })
-            .collect();
+        let (samples, after) = open.pictures(pending, next_us, self.frame_ticks);
         if let [first, _, ..] = samples.as_slice() {
             self.frame_ticks = first.duration;
         }
+        let audio = open.audible(&heard);
         let mut bytes = header;
-        bytes.extend(fmp4::part(open.parts + 1, &samples));
-        if let Err(error) = place.disk.append(&mut open.file, &bytes) {
-            // Cut off what did fit, so that the file stays whole parts.
-            let _ = open.file.set_len(open.len);
-            return Err(error);
-        }
-        open.parts += 1;
-        open.len += bytes.len() as u64;
-        open.next_dts = last + 1;
+        bytes.extend(fmp4::part(open.parts + 1, &samples, &audio));
+        open.append(&bytes, place)?;
+        open.next_dts = samples.last().map_or(open.next_dts, |last| last.dts + 1);
+        open.next_audio = audio.last().map_or(open.next_audio, |last| last.dts + u64::from(last.duration));
         open.end_us = open.end_us.max(open.start_us + after as i64 * 100 / 9);
-        open.unsynced.get_or_insert_with(Instant::now);
         let span = open.start_us..open.end_us;
         let segment = Segment {
             start_us: open.start_us,
@@ -447,16 +463,40 @@ impl Camera {
         Ok(())
     }
 
-    /// Ends the segment under its final name.
+    /// Takes the audio that was heard before a moment, or all.
+    fn take_heard(&mut self, before_us: Option<i64>) -> Vec<Arc<AudioFrame>> {
+        let Some(before) = before_us else { return std::mem::take(&mut self.heard) };
+        let (now, later) = self.heard.drain(..).partition(|frame| frame.captured.as_microsecond() < before);
+        self.heard = later;
+        now
+    }
+
+    /// Ends the segment under its final name, with what waits.
     fn close(&mut self, place: &Place) -> io::Result<()> {
         let written = self.write_part(None, place);
-        let Some(open) = self.file.take() else { return written };
+        self.finish(None, place)?;
+        written
+    }
+
+    /// Ends the segment under its final name, with what was heard before `next_us` and is not in it yet.
+    fn finish(&mut self, next_us: Option<i64>, place: &Place) -> io::Result<()> {
+        self.ending = false;
+        let Some(mut open) = self.file.take() else { return Ok(()) };
+        let heard = self.take_heard(next_us);
+        let audio = open.audible(&heard);
+        if open.parts > 0 && !audio.is_empty() {
+            // What does not fit here is not worth the pictures that follow.
+            let _ = open.append(&fmp4::part(open.parts + 1, &[], &audio), place);
+        }
         let mut catalogues = place.shared.lock();
         let catalogue = catalogues.entry(self.key.clone()).or_default();
         if open.parts == 0 {
             catalogue.segments.remove(&open.start_us);
             drop(catalogues);
             return fs::remove_file(&open.path);
+        }
+        if let Some(segment) = catalogue.segments.get_mut(&open.start_us) {
+            segment.bytes = open.len;
         }
         let closed = index::closed_path(&self.dir, open.start_us, open.end_us);
         // Renamed under the lock: who looks up a path finds the file there, or looks again.
@@ -469,14 +509,15 @@ impl Camera {
         }
         drop(catalogues);
         renamed?;
-        open.file.sync_data()?;
-        written
+        open.unsynced = None;
+        open.file.sync_data()
     }
 
     /// Gives the segment up at its last whole part and waits for a key frame.
     fn fail(&mut self, error: &io::Error, place: &Place) {
         self.need_key = true;
         self.pending.clear();
+        self.heard.clear();
         self.health.recording.store(false, Ordering::Relaxed);
         let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
         self.full |= full;
@@ -502,7 +543,7 @@ impl Camera {
 }
 
 impl OpenSegment {
-    fn create(dir: &Path, first: &AccessUnit) -> io::Result<Self> {
+    fn create(dir: &Path, first: &AccessUnit, audio: Option<Arc<AudioConfig>>) -> io::Result<Self> {
         let start_us = first.captured.as_microsecond();
         let path = index::open_path(dir, start_us);
         let day = path.parent().unwrap_or(dir);
@@ -514,12 +555,86 @@ impl OpenSegment {
             file,
             path,
             config: first.config.clone(),
+            audio,
             start_us,
             end_us: start_us,
             len: 0,
             parts: 0,
             next_dts: 0,
+            next_audio: 0,
             unsynced: None,
         })
+    }
+
+    /// Ticks from the segment's start.
+    fn ticks(&self, us: i64) -> i64 {
+        us.saturating_sub(self.start_us).saturating_mul(9) / 100
+    }
+
+    /// Pictures with their times, and when what follows them is decoded: `next_us`, or `usual` ticks after the last.
+    ///
+    /// Decoding times are the presentation times in rising order. With B-frames compositions go below zero, which version 1 of
+    /// `trun` allows; without, they are all zero.
+    fn pictures<'a>(&self, pending: &'a [Arc<AccessUnit>], next_us: Option<i64>, usual: u32) -> (Vec<Sample<'a>>, u64) {
+        let presented: Vec<i64> = pending.iter().map(|unit| self.ticks(unit.captured.as_microsecond())).collect();
+        let mut sorted = presented.clone();
+        sorted.sort_unstable();
+        let mut next_dts = self.next_dts;
+        let decoded: Vec<u64> = sorted
+            .iter()
+            .map(|pts| {
+                let dts = next_dts.max((*pts).max(0) as u64);
+                next_dts = dts + 1;
+                dts
+            })
+            .collect();
+        let last = decoded.last().copied().unwrap_or(0);
+        let after = next_us.map_or(last + u64::from(usual), |us| self.ticks(us).max(0) as u64).max(last + 1);
+        let sample = |(i, unit): (usize, &'a Arc<AccessUnit>)| {
+            let next = decoded.get(i + 1).copied().unwrap_or(after);
+            Sample {
+                data: &unit.data,
+                dts: decoded[i],
+                composition: (presented[i] - decoded[i] as i64) as i32,
+                duration: (next - decoded[i]) as u32,
+                key: unit.key,
+            }
+        };
+        (pending.iter().enumerate().map(sample).collect(), after)
+    }
+
+    /// Frames of audio with their times. Left out are those of another coding than the segment's, those from before its start,
+    /// and those of a time that has been heard already.
+    fn audible<'a>(&self, heard: &'a [Arc<AudioFrame>]) -> Vec<Sample<'a>> {
+        let Some(config) = &self.audio else { return Vec::new() };
+        let mut next = self.next_audio;
+        let mut samples: Vec<Sample<'_>> = Vec::with_capacity(heard.len());
+        for frame in heard.iter().filter(|frame| frame.config == *config) {
+            let Ok(at) = u64::try_from(self.ticks(frame.captured.as_microsecond())) else { continue };
+            if at + ROUNDED < next {
+                continue;
+            }
+            let dts = if at <= next + ROUNDED { next } else { at };
+            if let Some(before) = samples.last_mut() {
+                // The times of a run are the sums of its durations.
+                before.duration = (dts - before.dts) as u32;
+            }
+            let duration = frame.ticks().max(1);
+            samples.push(Sample { data: &frame.data, dts, composition: 0, duration, key: true });
+            next = dts + u64::from(duration);
+        }
+        samples
+    }
+
+    /// Adds a part; what did fit of one that did not is cut off, so that the file stays whole parts.
+    fn append(&mut self, bytes: &[u8], place: &Place) -> io::Result<()> {
+        if let Err(error) = place.disk.append(&mut self.file, bytes) {
+            let _ = self.file.set_len(self.len);
+            return Err(error);
+        }
+        self.parts += 1;
+        self.len += bytes.len() as u64;
+        self.unsynced.get_or_insert_with(Instant::now);
+        Ok(())
     }
 }

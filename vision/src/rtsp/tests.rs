@@ -26,7 +26,7 @@ impl Listener for Heard {
 
 fn source(port: u16) -> Source {
     let url = format!("rtsp://127.0.0.1:{port}/cam").parse().unwrap();
-    Source { url, user: "viewer".into(), password: "secret".into(), transport: Transport::Tcp }
+    Source { url, user: "viewer".into(), password: "secret".into(), transport: Transport::Tcp, audio: true }
 }
 
 /// Runs against a peer that answers every request with `answer`, until the first change of state.

@@ -10,7 +10,8 @@
 use super::auth::Verdict;
 use super::message::{self, Incoming, Request, Response, Transport};
 use super::rtp::{PAYLOAD_TYPE, Packets, Sender};
-use super::source::{AccessUnit, Listener, LiveSource, ParameterSets};
+use super::sound::SoundFrame;
+use super::source::{AccessUnit, Faults, Listener, LiveSource, ParameterSets};
 use super::{Counters, Shared};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -19,10 +20,11 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::WriteHalf;
 use tokio::net::{TcpStream, UdpSocket};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::debug;
 
@@ -38,18 +40,35 @@ const REPORT_EVERY: Duration = Duration::from_secs(5);
 const WRONG_MAX: u32 = 5;
 /// How long DESCRIBE waits for a source that has not encoded its first picture yet.
 const FIRST_PICTURE_PATIENCE: Duration = Duration::from_secs(5);
-const TRACK: &str = "/trackID=0";
+/// The tracks: the picture, and the sound where the source has one.
+const TRACKS: [&str; 2] = ["/trackID=0", "/trackID=1"];
+const PICTURE: usize = 0;
+const SOUND: usize = 1;
 
 struct Session {
     id: String,
     source: Arc<LiveSource>,
     sets: ParameterSets,
+    /// How each track goes out, once it was set up.
+    ways: [Option<Way>; 2],
+    playing: bool,
+    listener: Option<Listener>,
+    ear: Option<mpsc::Receiver<Arc<SoundFrame>>>,
+}
+
+/// How one track goes out.
+struct Way {
     sender: Sender,
     udp: Option<(UdpSocket, UdpSocket)>,
-    listener: Option<Listener>,
     reported: Option<Instant>,
     /// Packets that could have gone wrong.
     sent: u32,
+}
+
+/// What goes out next.
+enum Media {
+    Picture(Arc<AccessUnit>),
+    Sound(Arc<SoundFrame>),
 }
 
 struct Client<'a> {
@@ -76,11 +95,14 @@ pub(super) async fn serve(mut stream: TcpStream, peer: SocketAddr, shared: &Shar
     let mut heard = Instant::now();
     let mut scratch = [0u8; 1_500];
     loop {
-        let (listener, rtcp) = match &mut client.session {
-            Some(Session { listener: Some(listener), udp, .. }) => (Some(listener), udp.as_ref().map(|u| &u.1)),
-            _ => (None, None),
+        let (playing, rtcp) = match &mut client.session {
+            Some(session) if session.playing => {
+                let udp = session.ways.iter().flatten().find_map(|way| way.udp.as_ref());
+                (Some((&mut session.listener, &mut session.ear)), udp.map(|udp| &udp.1))
+            }
+            Some(_) | None => (None, None),
         };
-        let patience = match (&listener, &rtcp) {
+        let patience = match (&playing, &rtcp) {
             (Some(_), None) => None,
             (Some(_), Some(_)) => Some(Duration::from_secs(SESSION_TIMEOUT_S * 3 / 2)),
             (None, _) => Some(IDLE_PATIENCE),
@@ -95,8 +117,8 @@ pub(super) async fn serve(mut stream: TcpStream, peer: SocketAddr, shared: &Shar
                     return Ok(());
                 }
             }
-            unit = next_unit(listener) => match unit {
-                Some(unit) => client.send(&unit, &mut packets, &mut writer).await?,
+            media = next_media(playing) => match media {
+                Some(media) => client.send(&media, &mut packets, &mut writer).await?,
                 None => return Ok(()),
             },
             // Receiver reports are not evaluated; that they come shows that the client lives.
@@ -109,10 +131,18 @@ pub(super) async fn serve(mut stream: TcpStream, peer: SocketAddr, shared: &Shar
     }
 }
 
-async fn next_unit(listener: Option<&mut Listener>) -> Option<Arc<AccessUnit>> {
-    match listener {
-        Some(listener) => listener.next().await,
-        None => std::future::pending().await,
+type Playing<'a> = (&'a mut Option<Listener>, &'a mut Option<mpsc::Receiver<Arc<SoundFrame>>>);
+
+/// The next of what plays; `None` once the source is gone.
+async fn next_media(playing: Option<Playing<'_>>) -> Option<Media> {
+    match playing {
+        Some((Some(listener), Some(ear))) => tokio::select! {
+            unit = listener.next() => unit.map(Media::Picture),
+            sound = ear.recv() => sound.map(Media::Sound),
+        },
+        Some((Some(listener), None)) => listener.next().await.map(Media::Picture),
+        Some((None, Some(ear))) => ear.recv().await.map(Media::Sound),
+        Some((None, None)) | None => std::future::pending().await,
     }
 }
 
@@ -189,7 +219,7 @@ impl Client<'_> {
             "SETUP" => Next::Answer(self.set_up(request, cseq).await),
             "PLAY" => self.in_session(request, cseq, Self::play),
             "PAUSE" => self.in_session(request, cseq, |_, session, ok| {
-                session.listener = None;
+                (session.playing, session.listener, session.ear) = (false, None, None);
                 ok
             }),
             "GET_PARAMETER" | "SET_PARAMETER" if self.session.is_none() => Next::Answer(Response::new(200, cseq)),
@@ -234,10 +264,16 @@ impl Client<'_> {
 
     async fn set_up(&mut self, request: &Request, cseq: Option<&str>) -> Response {
         let path = request.path();
-        let Some(source) = self.shared.find(path.strip_suffix(TRACK).unwrap_or(path)) else {
-            return Response::new(404, cseq);
+        // Who names no track means the picture.
+        let named = TRACKS.iter().enumerate().find_map(|(n, track)| Some((n, path.strip_suffix(track)?)));
+        let (track, mount) = named.unwrap_or((PICTURE, path));
+        let Some(source) = self.shared.find(mount) else { return Response::new(404, cseq) };
+        let payload_type = match (track, source.sound()) {
+            (PICTURE, _) => PAYLOAD_TYPE,
+            (_, Some(sound)) => sound.payload_type(),
+            (_, None) => return Response::new(404, cseq),
         };
-        if self.session.as_ref().is_some_and(|s| s.listener.is_some() || !Arc::ptr_eq(&s.source, &source)) {
+        if self.session.as_ref().is_some_and(|s| s.playing || !Arc::ptr_eq(&s.source, &source)) {
             return Response::new(455, cseq);
         }
         let Some(transport) = request.header("Transport").and_then(Transport::choose) else {
@@ -248,13 +284,13 @@ impl Client<'_> {
         };
         let (sender, udp, spec) = match transport {
             Transport::Interleaved { rtp } => {
-                let sender = Sender::new(Some(rtp));
+                let sender = Sender::of(payload_type, Some(rtp));
                 let spec = format!("RTP/AVP/TCP;unicast;interleaved={rtp}-{};ssrc={:08X}", rtp + 1, sender.ssrc());
                 (sender, None, spec)
             }
             Transport::Udp { rtp, rtcp } => {
                 let Ok((media, control)) = self.udp_pair(rtp, rtcp).await else { return Response::new(500, cseq) };
-                let sender = Sender::new(None);
+                let sender = Sender::of(payload_type, None);
                 let port = |s: &UdpSocket| s.local_addr().map_or(0, |a| a.port());
                 let (ours, theirs) = ((port(&media), port(&control)), (rtp, rtcp));
                 let spec = format!(
@@ -268,15 +304,19 @@ impl Client<'_> {
                 (sender, Some((media, control)), spec)
             }
         };
-        let id = match &self.session {
-            Some(session) => session.id.clone(),
-            None => format!("{:016x}", rand::random::<u64>()),
-        };
-        let response = Response::new(200, cseq)
+        let session = self.session.get_or_insert_with(|| Session {
+            id: format!("{:016x}", rand::random::<u64>()),
+            source,
+            sets,
+            ways: [None, None],
+            playing: false,
+            listener: None,
+            ear: None,
+        });
+        session.ways[track] = Some(Way { sender, udp, reported: None, sent: 0 });
+        Response::new(200, cseq)
             .header("Transport", spec)
-            .header("Session", format_args!("{id};timeout={SESSION_TIMEOUT_S}"));
-        self.session = Some(Session { id, source, sets, sender, udp, listener: None, reported: None, sent: 0 });
-        response
+            .header("Session", format_args!("{};timeout={SESSION_TIMEOUT_S}", session.id))
     }
 
     /// Two sockets on neighbouring ports, the lower one even, connected to the client: nobody else is heard or sent to.
@@ -297,47 +337,59 @@ impl Client<'_> {
     }
 
     fn play(request: &Request, session: &mut Session, ok: Response) -> Response {
-        if session.listener.is_none() {
-            let Some(listener) = session.source.listen() else { return Response::new(503, request.header("CSeq")) };
-            session.listener = Some(listener);
-            session.reported = None;
+        let full = || Response::new(503, request.header("CSeq"));
+        if !session.playing {
+            if session.ways[PICTURE].is_some() {
+                let Some(listener) = session.source.listen() else { return full() };
+                session.listener = Some(listener);
+            }
+            if session.ways[SOUND].is_some() {
+                let Some(ear) = session.source.hear() else { return full() };
+                session.ear = Some(ear);
+            }
+            session.ways.iter_mut().flatten().for_each(|way| way.reported = None);
+            session.playing = true;
         }
-        let base = request.uri.trim_end_matches('/').trim_end_matches(TRACK);
-        let sequence = session.sender.next_sequence();
-        let mut info = format!("url={base}{TRACK};seq={sequence}");
-        if let Some(pts) = session.listener.as_ref().and_then(Listener::first_pts) {
-            info.push_str(&format!(";rtptime={}", session.sender.timestamp(pts)));
+        let mut base = request.uri.trim_end_matches('/');
+        TRACKS.iter().for_each(|track| base = base.trim_end_matches(track));
+        let mut info = Vec::new();
+        for (n, way) in session.ways.iter().enumerate() {
+            let Some(way) = way else { continue };
+            let mut told = format!("url={base}{};seq={}", TRACKS[n], way.sender.next_sequence());
+            if let Some(pts) = session.listener.as_ref().filter(|_| n == PICTURE).and_then(Listener::first_pts) {
+                told.push_str(&format!(";rtptime={}", way.sender.timestamp(pts)));
+            }
+            info.push(told);
         }
-        ok.header("Range", "npt=now-").header("RTP-Info", info)
+        ok.header("Range", "npt=now-").header("RTP-Info", info.join(","))
     }
 
-    async fn send(&mut self, unit: &AccessUnit, packets: &mut Packets, writer: &mut WriteHalf<'_>) -> io::Result<()> {
+    async fn send(&mut self, media: &Media, packets: &mut Packets, writer: &mut WriteHalf<'_>) -> io::Result<()> {
         let Some(session) = &mut self.session else { return Ok(()) };
-        packets.clear();
         let faults = session.source.faults();
-        tokio::time::sleep(faults.pause).await;
-        let due = session.reported.is_none_or(|at| at.elapsed() >= REPORT_EVERY);
-        if due {
-            session.reported = Some(Instant::now());
-            let off = Duration::from_secs(faults.clock_off_s.unsigned_abs().into());
-            let told = if faults.clock_off_s < 0 { unit.captured - off } else { unit.captured + off };
-            session.sender.report(unit.pts, told, packets);
-            match &session.udp {
-                Some((_, control)) => drop(control.send(packets.as_bytes()).await),
-                None => write(writer, packets.as_bytes()).await?,
+        let (track, pts, captured) = match media {
+            Media::Picture(unit) => (PICTURE, unit.pts, unit.captured),
+            Media::Sound(frame) => (SOUND, frame.pts, frame.captured),
+        };
+        let Some(way) = &mut session.ways[track] else { return Ok(()) };
+        way.report(pts, captured, &faults, packets, writer).await?;
+        packets.clear();
+        match media {
+            Media::Sound(frame) => way.sender.packetise_sound(frame, packets),
+            Media::Picture(unit) => {
+                tokio::time::sleep(faults.pause).await;
+                // A camera that is set to another size says so with its next key frame.
+                if unit.key
+                    && let Some(sets) = session.source.parameter_sets()
+                {
+                    session.sets = sets;
+                }
+                way.sender.packetise(unit, &session.sets, packets);
+                self.shared.counters.sent.fetch_add(1, Ordering::Relaxed);
             }
-            packets.clear();
         }
-        // A camera that is set to another size says so with its next key frame.
-        if unit.key
-            && let Some(sets) = session.source.parameter_sets()
-        {
-            session.sets = sets;
-        }
-        session.sender.packetise(unit, &session.sets, packets);
-        packets.suffer(&faults, &mut session.sent);
-        self.shared.counters.sent.fetch_add(1, Ordering::Relaxed);
-        match &session.udp {
+        packets.suffer(&faults, &mut way.sent);
+        match &way.udp {
             None => write(writer, packets.as_bytes()).await,
             Some((media, _)) => {
                 for packet in packets.iter() {
@@ -350,19 +402,58 @@ impl Client<'_> {
     }
 }
 
+impl Way {
+    /// Sends a sender report when one is due.
+    async fn report(
+        &mut self,
+        pts: u64,
+        captured: SystemTime,
+        faults: &Faults,
+        packets: &mut Packets,
+        writer: &mut WriteHalf<'_>,
+    ) -> io::Result<()> {
+        if self.reported.is_some_and(|at| at.elapsed() < REPORT_EVERY) {
+            return Ok(());
+        }
+        self.reported = Some(Instant::now());
+        packets.clear();
+        let off = Duration::from_secs(faults.clock_off_s.unsigned_abs().into());
+        let told = if faults.clock_off_s < 0 { captured - off } else { captured + off };
+        self.sender.report(pts, told, packets);
+        match &self.udp {
+            Some((_, control)) => {
+                let _ = control.send(packets.as_bytes()).await;
+                Ok(())
+            }
+            None => write(writer, packets.as_bytes()).await,
+        }
+    }
+}
+
 /// The session description (RFC 4566) of a live source.
 fn description(source: &LiveSource, sets: &ParameterSets, local: IpAddr) -> String {
     let family = if local.is_ipv4() { "IP4" } else { "IP6" };
     let any = if local.is_ipv4() { "0.0.0.0" } else { "::" };
     let name: String = source.name().chars().filter(|c| !c.is_control()).collect();
-    format!(
+    let (sps, pps) = (STANDARD.encode(&sets.sps), STANDARD.encode(&sets.pps));
+    let (coding, parameters) = match &sets.vps {
+        Some(vps) => ("H265", format!("sprop-vps={};sprop-sps={sps};sprop-pps={pps}", STANDARD.encode(vps))),
+        None => {
+            let level = sets.profile_level_id();
+            ("H264", format!("packetization-mode=1;profile-level-id={level};sprop-parameter-sets={sps},{pps}"))
+        }
+    };
+    let mut text = format!(
         "v=0\r\no=- 1 1 IN {family} {local}\r\ns={name}\r\nc=IN {family} {any}\r\nt=0 0\r\na=control:*\r\na=range:npt=now-\r\n\
-         m=video 0 RTP/AVP {PAYLOAD_TYPE}\r\na=rtpmap:{PAYLOAD_TYPE} H264/90000\r\na=framerate:{}\r\n\
-         a=fmtp:{PAYLOAD_TYPE} packetization-mode=1;profile-level-id={};sprop-parameter-sets={},{}\r\na=control:{}\r\n",
+         m=video 0 RTP/AVP {PAYLOAD_TYPE}\r\na=rtpmap:{PAYLOAD_TYPE} {coding}/90000\r\na=framerate:{}\r\n\
+         a=fmtp:{PAYLOAD_TYPE} {parameters}\r\na=control:{}\r\n",
         source.fps(),
-        sets.profile_level_id(),
-        STANDARD.encode(&sets.sps),
-        STANDARD.encode(&sets.pps),
-        TRACK.trim_start_matches('/'),
-    )
+        TRACKS[PICTURE].trim_start_matches('/'),
+    );
+    if let Some(sound) = source.sound() {
+        let control = TRACKS[SOUND].trim_start_matches('/');
+        let lines = sound.description();
+        text.push_str(&format!("m=audio 0 RTP/AVP {}\r\n{lines}a=control:{control}\r\n", sound.payload_type()));
+    }
+    text
 }

@@ -30,9 +30,9 @@ pub enum ClipError {
         /// What the reader said.
         reason: String,
     },
-    /// The file has no H.264 track with pictures.
-    #[error("{path} has no H.264 pictures: convert it, for example with ffmpeg -c:v libx264")]
-    NoH264 {
+    /// The file has no H.264 or H.265 track with pictures.
+    #[error("{path} has no H.264 or H.265 pictures: convert it, for example with ffmpeg -c:v libx264")]
+    NoPictures {
         /// The file.
         path: PathBuf,
     },
@@ -67,7 +67,7 @@ pub fn play(name: &str, path: &Path) -> Result<Clip, ClipError> {
     let bytes = Bytes::from(std::fs::read(path).map_err(read)?);
     let mp4 = re_mp4::Mp4::read_bytes(&bytes)
         .map_err(|error| ClipError::Format { path: path.to_owned(), reason: error.to_string() })?;
-    let (sets, film) = film(&mp4, &bytes).ok_or_else(|| ClipError::NoH264 { path: path.to_owned() })?;
+    let (sets, film) = film(&mp4, &bytes).ok_or_else(|| ClipError::NoPictures { path: path.to_owned() })?;
     let fps = film.pictures.len() as f32 / film.length.as_secs_f32();
     let source = LiveSource::new(name, fps);
     source.set_parameter_sets(sets);
@@ -83,15 +83,25 @@ pub fn play(name: &str, path: &Path) -> Result<Clip, ClipError> {
 }
 
 fn film(mp4: &re_mp4::Mp4, bytes: &Bytes) -> Option<(ParameterSets, Film)> {
-    let (track, avcc) =
-        mp4.tracks().values().find_map(|track| match &track.trak(mp4).mdia.minf.stbl.stsd.contents {
-            re_mp4::StsdBoxContent::Avc1(avc1) => Some((track, &avc1.avcc)),
-            _ => None,
-        })?;
-    let sps = avcc.sequence_parameter_sets.first()?.bytes.clone();
-    let pps = avcc.picture_parameter_sets.first()?.bytes.clone();
-    let sets = ParameterSets::new(sps.into(), pps.into())?;
-    let length_size = usize::from(avcc.length_size_minus_one & 3) + 1;
+    let (track, sets, length_size) = mp4.tracks().values().find_map(|track| {
+        let (sets, length_size) = match &track.trak(mp4).mdia.minf.stbl.stsd.contents {
+            re_mp4::StsdBoxContent::Avc1(avc1) => {
+                let sps = avc1.avcc.sequence_parameter_sets.first()?.bytes.clone();
+                let pps = avc1.avcc.picture_parameter_sets.first()?.bytes.clone();
+                (ParameterSets::new(sps.into(), pps.into())?, avc1.avcc.length_size_minus_one)
+            }
+            re_mp4::StsdBoxContent::Hvc1(hevc) | re_mp4::StsdBoxContent::Hev1(hevc) => {
+                let set = |kind| {
+                    let array = hevc.hvcc.arrays.iter().find(|array| array.nal_unit_type == kind)?;
+                    Some(Bytes::from(array.nalus.first()?.data.clone()))
+                };
+                (ParameterSets::h265(set(32)?, set(33)?, set(34)?)?, hevc.hvcc.length_size_minus_one)
+            }
+            _ => return None,
+        };
+        Some((track, sets, usize::from(length_size & 3) + 1))
+    })?;
+    let h265 = sets.vps.is_some();
     let timescale = u32::try_from(track.timescale).ok().filter(|t| *t > 0)?;
     let at = |units: i64| Duration::from_secs_f64(units.max(0) as f64 / f64::from(timescale));
     let mut pictures = Vec::new();
@@ -99,7 +109,7 @@ fn film(mp4: &re_mp4::Mp4, bytes: &Bytes) -> Option<(ParameterSets, Film)> {
     for sample in &track.samples {
         let start = usize::try_from(sample.offset).ok()?;
         let end = start.checked_add(usize::try_from(sample.size).ok()?).filter(|end| *end <= bytes.len())?;
-        let nals = nal_units(&bytes.slice(start..end), length_size);
+        let nals = nal_units(&bytes.slice(start..end), length_size, h265);
         let decode_at = at(sample.decode_timestamp);
         length = length.max(decode_at + at(i64::try_from(sample.duration).ok()?));
         if !nals.is_empty() {
@@ -112,13 +122,15 @@ fn film(mp4: &re_mp4::Mp4, bytes: &Bytes) -> Option<(ParameterSets, Film)> {
 }
 
 /// The NAL units of a sample, parameter sets and delimiters left out; what is cut short is left out too.
-fn nal_units(sample: &Bytes, length_size: usize) -> Vec<Bytes> {
+fn nal_units(sample: &Bytes, length_size: usize, h265: bool) -> Vec<Bytes> {
+    let of_itself =
+        |first: u8| if h265 { (32..=35).contains(&(first >> 1 & 0x3f)) } else { (7..=9).contains(&(first & 0x1f)) };
     let (mut nals, mut at) = (Vec::new(), 0usize);
     while let Some(length) = sample.get(at..at + length_size) {
         let length = length.iter().fold(0usize, |n, b| n << 8 | usize::from(*b));
         let from = at + length_size;
         let Some(to) = from.checked_add(length).filter(|to| *to <= sample.len()) else { break };
-        if to > from && !matches!(sample[from] & 0x1f, 7..=9) {
+        if to > from && !of_itself(sample[from]) {
             nals.push(sample.slice(from..to));
         }
         at = to;
@@ -150,8 +162,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn arbitrary_samples_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), size in 1usize..5) {
-            let total: usize = nal_units(&Bytes::from(bytes.clone()), size).iter().map(Bytes::len).sum();
+        fn arbitrary_samples_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), size in 1usize..5, h265: bool) {
+            let total: usize = nal_units(&Bytes::from(bytes.clone()), size, h265).iter().map(Bytes::len).sum();
             prop_assert!(total <= bytes.len());
         }
     }

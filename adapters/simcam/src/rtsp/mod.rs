@@ -1,6 +1,7 @@
 //! An RTSP server (RFC 2326): what the virtual cameras speak on the wire.
 //!
-//! One port, many mounts; digest authentication; H.264 over TCP (interleaved) and UDP unicast; RTCP sender reports.
+//! One port, many mounts; digest authentication; H.264 or H.265, and G.711 or AAC beside it, over TCP (interleaved) and UDP
+//! unicast; RTCP sender reports.
 //! Clients are bounded, each has a bounded queue that drops to the next key frame ([`source`]).
 //!
 //! ```text
@@ -13,9 +14,11 @@ mod client;
 pub mod clip;
 pub mod message;
 pub mod rtp;
+pub mod sound;
 pub mod source;
 
 pub use auth::Users;
+pub use sound::SoundCoding;
 pub use source::{AccessUnit, Faults, LiveSource, ParameterSets};
 
 use auth::Gate;

@@ -1,5 +1,6 @@
-//! RTP for H.264 (RFC 6184, packetization-mode 1) and RTCP sender reports (RFC 3550).
+//! RTP for H.264 (RFC 6184, packetization-mode 1), H.265 (RFC 7798) and sound, and RTCP sender reports (RFC 3550).
 
+use super::sound::SoundFrame;
 use super::source::{AccessUnit, Faults, ParameterSets};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -15,6 +16,9 @@ const HEADERS: usize = 4 + 12;
 const SPOILED: usize = 64;
 const STAP_A: u8 = 24;
 const FU_A: u8 = 28;
+/// The same of H.265: an aggregation packet, a fragmentation unit.
+const AP: u8 = 48;
+const FU: u8 = 49;
 
 /// The packets of one access unit, back to back in one buffer.
 #[derive(Debug, Default)]
@@ -71,13 +75,20 @@ pub struct Sender {
     offset: u32,
     packets: u32,
     octets: u32,
+    payload_type: u8,
     channel: Option<u8>,
 }
 
 impl Sender {
-    /// A sender with random identity; with `channel` each packet gets the interleaving header of RFC 2326 §10.12.
+    /// A sender of pictures with random identity; with `channel` each packet gets the interleaving header of RFC 2326 §10.12.
     pub fn new(channel: Option<u8>) -> Self {
-        Self { ssrc: rand::random(), sequence: rand::random(), offset: rand::random(), packets: 0, octets: 0, channel }
+        Self::of(PAYLOAD_TYPE, channel)
+    }
+
+    /// A sender of this payload type.
+    pub fn of(payload_type: u8, channel: Option<u8>) -> Self {
+        let (ssrc, sequence, offset) = (rand::random(), rand::random(), rand::random());
+        Self { ssrc, sequence, offset, packets: 0, octets: 0, payload_type, channel }
     }
 
     /// The source's identity, for the `Transport` header.
@@ -95,36 +106,52 @@ impl Sender {
         self.offset.wrapping_add(pts as u32)
     }
 
-    /// Appends the packets of `unit`; a key frame is preceded by its parameter sets in a STAP-A.
+    /// Appends the packets of `unit`; a key frame is preceded by its parameter sets in one packet.
     pub fn packetise(&mut self, unit: &AccessUnit, sets: &ParameterSets, out: &mut Packets) {
         let timestamp = self.timestamp(unit.pts);
+        let h265 = sets.vps.is_some();
         if unit.key {
-            let stap = |nal: &[u8]| [&(nal.len() as u16).to_be_bytes()[..], nal].concat();
-            self.packet(timestamp, false, &[&[(sets.sps[0] & 0x60) | STAP_A], &stap(&sets.sps), &stap(&sets.pps)], out);
+            // The header of what carries several units: the importance of H.264, layer and time of H.265 as they are of all.
+            let header: &[u8] = if h265 { &[AP << 1, 1] } else { &[(sets.sps[0] & 0x60) | STAP_A] };
+            let sized = |nal: &[u8]| [&(nal.len() as u16).to_be_bytes()[..], nal].concat();
+            let sets: Vec<u8> = sets.all().flat_map(|nal| sized(nal)).collect();
+            self.packet(timestamp, false, &[header, &sets], out);
         }
         let last = unit.nals.len().saturating_sub(1);
         for (n, nal) in unit.nals.iter().enumerate() {
-            let Some((&header, body)) = nal.split_first() else { continue };
             if nal.len() <= PAYLOAD_MAX {
-                self.packet(timestamp, n == last, &[nal], out);
+                if !nal.is_empty() {
+                    self.packet(timestamp, n == last, &[nal], out);
+                }
                 continue;
             }
-            let chunks = body.len().div_ceil(PAYLOAD_MAX - 2);
-            for (i, chunk) in body.chunks(PAYLOAD_MAX - 2).enumerate() {
+            let (header, body) = nal.split_at(if h265 { 2 } else { 1 });
+            let (lead, kind) = match header {
+                [first, second] => (vec![(first & 0x81) | FU << 1, *second], (first >> 1) & 0x3f),
+                [first, ..] => (vec![(first & 0xe0) | FU_A], first & 0x1f),
+                [] => continue,
+            };
+            let room = PAYLOAD_MAX - lead.len() - 1;
+            let chunks = body.len().div_ceil(room);
+            for (i, chunk) in body.chunks(room).enumerate() {
                 let (first, end) = (i == 0, i + 1 == chunks);
-                let fu = [
-                    (header & 0xe0) | FU_A,
-                    (header & 0x1f) | if first { 0x80 } else { 0 } | if end { 0x40 } else { 0 },
-                ];
-                self.packet(timestamp, n == last && end, &[&fu, chunk], out);
+                let fu = kind | if first { 0x80 } else { 0 } | if end { 0x40 } else { 0 };
+                self.packet(timestamp, n == last && end, &[&lead, &[fu], chunk], out);
             }
         }
+    }
+
+    /// Appends the packet of a frame of sound.
+    pub fn packetise_sound(&mut self, frame: &SoundFrame, out: &mut Packets) {
+        // The mark is of a frame's end in AAC (RFC 3640 §3.1), of what follows a pause in G.711 (RFC 3551 §4.1): there is none.
+        let marked = self.payload_type >= 96;
+        self.packet(self.timestamp(frame.pts), marked, &[&frame.payload], out);
     }
 
     fn packet(&mut self, timestamp: u32, marker: bool, parts: &[&[u8]], out: &mut Packets) {
         let payload: usize = parts.iter().map(|p| p.len()).sum();
         self.frame(0, 12 + payload, out);
-        out.bytes.extend_from_slice(&[0x80, PAYLOAD_TYPE | if marker { 0x80 } else { 0 }]);
+        out.bytes.extend_from_slice(&[0x80, self.payload_type | if marker { 0x80 } else { 0 }]);
         out.bytes.extend_from_slice(&self.sequence.to_be_bytes());
         out.bytes.extend_from_slice(&timestamp.to_be_bytes());
         out.bytes.extend_from_slice(&self.ssrc.to_be_bytes());
@@ -172,7 +199,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn sets() -> ParameterSets {
-        ParameterSets { sps: Bytes::from_static(&[0x67, 0x42, 0xc0, 0x1f]), pps: Bytes::from_static(&[0x68, 0xce]) }
+        ParameterSets {
+            vps: None,
+            sps: Bytes::from_static(&[0x67, 0x42, 0xc0, 0x1f]),
+            pps: Bytes::from_static(&[0x68, 0xce]),
+        }
     }
 
     fn unit(key: bool, nals: Vec<Vec<u8>>) -> AccessUnit {
@@ -237,6 +268,24 @@ mod tests {
             prop_assert_eq!(markers.iter().filter(|m| **m).count(), 1);
             prop_assert_eq!(markers.last(), Some(&true));
         }
+    }
+
+    #[test]
+    fn a_unit_of_h265_is_fragmented_and_comes_together_again() {
+        let nal: Vec<u8> = [0x26, 0x01].into_iter().chain((0..4_000).map(|i| i as u8)).collect();
+        let set = |kind: u8| Bytes::from(vec![kind << 1, 1, 7]);
+        let sets = ParameterSets::h265(set(32), set(33), set(34)).expect("sets");
+        let mut packets = Packets::default();
+        Sender::new(None).packetise(&unit(true, vec![nal.clone()]), &sets, &mut packets);
+        let payloads: Vec<&[u8]> = packets.iter().map(|packet| &packet[12..]).collect();
+        assert_eq!(payloads[0], [&[AP << 1, 1][..], &[0, 3, 64, 1, 7], &[0, 3, 66, 1, 7], &[0, 3, 68, 1, 7]].concat());
+        let mut again = vec![(payloads[1][0] & 0x81) | (payloads[1][2] & 0x3f) << 1, payloads[1][1]];
+        for (n, payload) in payloads[1..].iter().enumerate() {
+            assert_eq!((payload[0] >> 1 & 0x3f, payload[2] & 0x80 != 0), (FU, n == 0));
+            again.extend_from_slice(&payload[3..]);
+        }
+        assert_eq!(again, nal);
+        assert!(payloads.last().is_some_and(|last| last[2] & 0x40 != 0));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! bounded queue: when it is full, the listener loses pictures up to the next key frame and a counter says so.
 
 use super::rtp::CLOCK_HZ;
+use super::sound::{SoundCoding, SoundFrame};
 use bytes::Bytes;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -30,9 +31,11 @@ pub struct AccessUnit {
     pub captured: SystemTime,
 }
 
-/// The sequence and picture parameter sets of an H.264 stream.
+/// The parameter sets of a stream: of H.264, or with a video parameter set of H.265.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParameterSets {
+    /// The video parameter set of H.265, NAL header included.
+    pub vps: Option<Bytes>,
     /// The sequence parameter set, NAL header included.
     pub sps: Bytes,
     /// The picture parameter set, NAL header included.
@@ -40,10 +43,21 @@ pub struct ParameterSets {
 }
 
 impl ParameterSets {
-    /// Takes both sets, if they have the length and type they must have.
+    /// Takes both sets of H.264, if they have the length and type they must have.
     pub fn new(sps: Bytes, pps: Bytes) -> Option<Self> {
         let fits = |nal: &Bytes, kind: u8| nal.len() <= 256 && nal.first().is_some_and(|b| b & 0x1f == kind);
-        (sps.len() >= 4 && fits(&sps, 7) && fits(&pps, 8)).then_some(Self { sps, pps })
+        (sps.len() >= 4 && fits(&sps, 7) && fits(&pps, 8)).then_some(Self { vps: None, sps, pps })
+    }
+
+    /// The same of H.265.
+    pub fn h265(vps: Bytes, sps: Bytes, pps: Bytes) -> Option<Self> {
+        let fits = |nal: &Bytes, kind: u8| (3..=256).contains(&nal.len()) && nal[0] >> 1 & 0x3f == kind;
+        (fits(&vps, 32) && fits(&sps, 33) && fits(&pps, 34)).then_some(Self { vps: Some(vps), sps, pps })
+    }
+
+    /// All of them, in the order a decoder needs them.
+    pub fn all(&self) -> impl Iterator<Item = &Bytes> {
+        self.vps.iter().chain([&self.sps, &self.pps])
     }
 
     /// The six hexadecimal digits of `profile-level-id`.
@@ -65,11 +79,12 @@ pub struct Faults {
     pub pause: Duration,
 }
 
-/// A source of live H.264, shared by its publisher and any number of listeners.
+/// A source of live pictures, and of sound where it has a microphone, shared by its publisher and any number of listeners.
 #[derive(Debug)]
 pub struct LiveSource {
     name: String,
     fps: f32,
+    sound: Option<SoundCoding>,
     faults: watch::Sender<Faults>,
     sets: watch::Sender<Option<ParameterSets>>,
     state: Mutex<State>,
@@ -81,6 +96,7 @@ pub struct LiveSource {
 struct State {
     group: Vec<Arc<AccessUnit>>,
     listeners: Vec<Tap>,
+    sounds: Vec<mpsc::Sender<Arc<SoundFrame>>>,
 }
 
 #[derive(Debug)]
@@ -111,9 +127,15 @@ impl Listener {
 impl LiveSource {
     /// A source nobody publishes to yet; `fps` is what the SDP announces.
     pub fn new(name: impl Into<String>, fps: f32) -> Arc<Self> {
+        Self::with_sound(name, fps, None)
+    }
+
+    /// The same, with a second track where there is sound.
+    pub fn with_sound(name: impl Into<String>, fps: f32, sound: Option<SoundCoding>) -> Arc<Self> {
         Arc::new(Self {
             name: name.into(),
             fps,
+            sound,
             faults: watch::Sender::new(Faults::default()),
             sets: watch::Sender::new(None),
             state: Mutex::default(),
@@ -130,6 +152,31 @@ impl LiveSource {
     /// Pictures a second, as announced.
     pub fn fps(&self) -> f32 {
         self.fps
+    }
+
+    /// How its sound is coded, where it has any.
+    pub fn sound(&self) -> Option<SoundCoding> {
+        self.sound
+    }
+
+    /// Gives sound to everybody who listens to it. Never waits; who does not take it loses it.
+    pub fn publish_sound(&self, frame: SoundFrame) {
+        let frame = Arc::new(frame);
+        self.lock()
+            .sounds
+            .retain(|queue| !matches!(queue.try_send(frame.clone()), Err(mpsc::error::TrySendError::Closed(_))));
+    }
+
+    /// Joins the sound; `None` when the source is full.
+    pub fn hear(&self) -> Option<mpsc::Receiver<Arc<SoundFrame>>> {
+        let mut state = self.lock();
+        state.sounds.retain(|queue| !queue.is_closed());
+        if state.sounds.len() >= LISTENERS_MAX {
+            return None;
+        }
+        let (queue, receiver) = mpsc::channel(QUEUE);
+        state.sounds.push(queue);
+        Some(receiver)
     }
 
     /// Pictures given to [`Self::publish`] so far.

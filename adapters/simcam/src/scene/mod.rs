@@ -30,6 +30,7 @@ pub use camera::Camera;
 pub use head::Head;
 pub use studio::{SceneHandle, Studio, StudioConfig, StudioError};
 
+use crate::rtsp::SoundCoding;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,18 +68,25 @@ pub struct CameraConfig {
     pub variant: u32,
     /// Its head, where it can pan, tilt and zoom.
     pub head: Option<Arc<Head>>,
+    /// How its microphone sends, where it has one.
+    pub sound: Option<SoundCoding>,
 }
 
 impl CameraConfig {
     /// A camera with the size and rate its kind has in the demo: gates 1280 × 720, the others 640 × 360, 12 pictures a second.
     pub fn new(name: impl Into<String>, kind: SceneKind) -> Self {
         let (width, height, bitrate_kbps) = if kind == SceneKind::Gate { (1280, 720, 1_500) } else { (640, 360, 400) };
-        Self { name: name.into(), kind, width, height, fps: 12, bitrate_kbps, variant: 0, head: None }
+        Self { name: name.into(), kind, width, height, fps: 12, bitrate_kbps, variant: 0, head: None, sound: None }
     }
 
     /// The same camera at another place of its kind.
     pub fn variant(self, variant: u32) -> Self {
         Self { variant, ..self }
+    }
+
+    /// The same camera with a microphone.
+    pub fn hearing(self, sound: SoundCoding) -> Self {
+        Self { sound: Some(sound), ..self }
     }
 
     /// The same camera on a head.

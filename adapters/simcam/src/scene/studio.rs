@@ -4,6 +4,7 @@ use super::camera::Camera;
 use super::encode::{EncodeError, Encoder};
 use super::{CameraConfig, Cue};
 use crate::rtsp::LiveSource;
+use crate::rtsp::sound::Microphone;
 use crate::rtsp::source::to_clock;
 use jiff::tz::TimeZone;
 use std::path::PathBuf;
@@ -126,6 +127,7 @@ pub struct Studio {
 struct Desk {
     camera: Camera,
     encoder: Encoder,
+    microphone: Option<Microphone>,
     handle: SceneHandle,
     cues: Receiver<Cue>,
     period: Duration,
@@ -145,14 +147,15 @@ impl Studio {
             let encoder = Encoder::new(fps as f32, camera.bitrate_kbps, fps)
                 .map_err(|source| StudioError::Encoder { camera: camera.name.clone(), source })?;
             let (cues, waiting) = sync_channel(CUES);
-            let source = LiveSource::new(camera.name.clone(), fps as f32);
+            let source = LiveSource::with_sound(camera.name.clone(), fps as f32, camera.sound);
+            let microphone = camera.sound.map(Microphone::new);
             let handle = SceneHandle { name: camera.name.as_str().into(), source, cues, counters: Arc::default() };
             scenes.push(handle.clone());
             let period = Duration::from_secs(1) / fps;
             // Cameras take turns within a period, so that their key frames do not come all at once.
             let due = now + period * (n as u32 % 6) / 6;
             let camera = Camera::new(camera, config.faces.clone());
-            desks[n % threads].push(Desk { camera, encoder, handle, cues: waiting, period, due });
+            desks[n % threads].push(Desk { camera, encoder, microphone, handle, cues: waiting, period, due });
         }
         let studio = Self { scenes, closing, threads: Mutex::default() };
         for (n, desks) in desks.into_iter().enumerate() {
@@ -231,6 +234,9 @@ impl Desk {
                 self.handle.counters.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
             }
             Err(error) => warn!(camera = %self.handle.name, %error, "A virtual camera lost a picture"),
+        }
+        for frame in self.microphone.iter_mut().flat_map(|microphone| microphone.take(captured)) {
+            self.handle.source.publish_sound(frame);
         }
     }
 }

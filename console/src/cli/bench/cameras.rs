@@ -9,6 +9,7 @@
 //! A few seconds are drawn and encoded once and then played by every camera, each at its own moment, filled up to the bitrate
 //! with filler units (H.264 7.3.2.7): so sixty-four cameras cost no more than their sending. It ends when its input does.
 
+use super::crash::program::itself;
 use super::process::raise_file_limit;
 use super::{quantile, serde_line};
 use crate::client::Client;
@@ -27,7 +28,7 @@ use std::process::{ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::process::{Child, ChildStdin, ChildStdout};
 use tokio_tungstenite::tungstenite::Message;
 
 /// Beyond the length of what is drawn: the longest that drawing may take.
@@ -331,10 +332,9 @@ pub struct Crew {
 }
 
 impl Crew {
-    /// Starts it and waits until every camera plays.
-    pub async fn start(order: &Order) -> Result<Self> {
-        let mut child = Command::new(std::env::current_exe()?)
-            .args(["bench", "cameras"])
+    /// Starts it and waits until every camera plays; `harness`: the test of the running binary that is the program.
+    pub async fn start(order: &Order, harness: Option<&str>) -> Result<Self> {
+        let mut child = itself(&["bench".into(), "cameras".into()], harness)?
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -343,9 +343,17 @@ impl Crew {
         let mut output = BufReader::new(child.stdout.take().context("no standard output")?).lines();
         input.write_all(serde_line(order)?.as_bytes()).await?;
         let within = DRAWN_WITHIN + Duration::from_secs(order.lasts_s.into());
-        let said = tokio::time::timeout(within, output.next_line());
-        let said = said.await.context("the cameras do not start")??.context("the cameras ended without a word")?;
-        Ok(Self { _child: child, input, output, address: serde_json::from_str(&said)? })
+        let said = async {
+            while let Some(line) = output.next_line().await? {
+                // A test runner writes before it, on the same line.
+                if let Some(address) = line.find('"').and_then(|at| serde_json::from_str(line.get(at..)?).ok()) {
+                    return Ok(address);
+                }
+            }
+            anyhow::bail!("the cameras ended without a word")
+        };
+        let address = tokio::time::timeout(within, said).await.context("the cameras do not start")??;
+        Ok(Self { _child: child, input, output, address })
     }
 
     /// Opens tiles for so long; what they saw.

@@ -2,10 +2,14 @@
 //!
 //! ```text
 //! cameras, in a process ──RTSP──▶ the program, in another ◀─ kill -9 at a random moment, started again
-//! at the end, of every camera and every life: what is claimed up to its kill, and whether it plays
+//!                                    ▲ a sensor's alarm in every life: its clips are taken down as far as they reach
+//! at the end, of every camera and every life: what is claimed up to its kill, and whether it plays; of every clip, whether all
+//! that was served of it before the kill is there
 //! ```
 //! A camera sends all the time, so whatever lies before a kill and is not played is lost. A life that ended while a camera was
 //! not live yet says nothing about that camera and is not counted.
+
+mod clips;
 
 use super::cameras::{Crew, Order};
 use super::crash::program::Program;
@@ -13,6 +17,7 @@ use super::process::raise_file_limit;
 use super::{Common, Figures, quantile};
 use crate::client::Client;
 use anyhow::{Context, Result, ensure};
+use clips::{Served, Taken};
 use gatehouse_core::id::DeviceKey;
 use gatehouse_vision::recorder::fmp4;
 use jiff::{SignedDuration, Timestamp};
@@ -30,6 +35,8 @@ const PLAYED: SignedDuration = SignedDuration::from_secs(3);
 /// The longest that all cameras may take to be recorded again.
 const RECORDED_WITHIN: Duration = Duration::from_secs(60);
 const FPS: u32 = 12;
+/// Longest pause between an alarm's clips and the kill, ms: most are killed while they are being written.
+const AFTER_ALARM_MS: u64 = 700;
 
 /// kill -9 at random while cameras are recorded, and what of their recordings plays afterwards.
 #[derive(Debug, clap::Args)]
@@ -48,6 +55,9 @@ pub struct Recording {
     /// Seed of the random moments; without it a new one, printed
     #[arg(long)]
     seed: Option<u64>,
+    /// Name of a test of the running binary that is the program; without it the binary itself
+    #[arg(long, hide = true)]
+    harness: Option<String>,
 }
 
 /// One life of the program.
@@ -70,23 +80,29 @@ struct Found {
 }
 
 impl Recording {
-    /// `lost_*_ms`: of a recording before a kill; `missing`, `claimed`: must be 0; `recovery_*_ms`: until all are recorded again.
+    /// `lost_*_ms`: of a recording before a kill; `missing`, `claimed`, `clips_torn`: must be 0; `recovery_*_ms`: until all are
+    /// recorded again.
     pub async fn measure(&self) -> Result<Figures> {
         raise_file_limit();
         let seed = self.seed.unwrap_or_else(|| rand::rng().random_range(1..1_000_000_000));
         eprintln!("seed {seed}");
         let mut dice = StdRng::seed_from_u64(seed);
         let order = Order::quiet(self.cameras as usize, FPS, (640, 360), 400);
-        let crew = Crew::start(&order).await?;
+        let crew = Crew::start(&order, self.harness.as_deref()).await?;
         let dir = super::directory(&self.common.data.path())?;
-        let mut program = Program::new(dir.path(), &site(crew.address, self.cameras), None)?;
+        let mut program =
+            Program::new(dir.path(), &site(crew.address, self.cameras, self.kills), self.harness.as_deref())?;
         let first = program.start().await?;
         let admin = Client::sign_in(first.http, "admin", program.password()?).await?;
         let (mut lives, mut recoveries) = (Vec::new(), Vec::new());
+        let mut served: Vec<Served> = Vec::new();
         recorded(&admin).await?;
         for n in 1..=self.kills {
             let recorded_at = Timestamp::now();
             tokio::time::sleep(Duration::from_millis(dice.random_range(5..=self.pause_ms))).await;
+            let alarmed = clips::alarm(&admin.moved(program.address()?), n).await;
+            served.extend(alarmed.with_context(|| format!("the alarm before kill {n}"))?);
+            tokio::time::sleep(Duration::from_millis(dice.random_range(0..=AFTER_ALARM_MS))).await;
             let killed_at = Timestamp::now();
             program.kill().await?;
             lives.push(Life { recorded_at, killed_at });
@@ -102,6 +118,13 @@ impl Recording {
                 look(&admin, &camera(n)?, life, &mut found).await?;
             }
         }
+        let mut torn = 0_u64;
+        for clip in &served {
+            if let Taken::Torn(why) = clip.again(&admin).await? {
+                torn += 1;
+                eprintln!("{why}");
+            }
+        }
         program.stop().await?;
         let mut figures = Figures::new();
         figures.insert("seed".into(), json!(seed));
@@ -114,6 +137,8 @@ impl Recording {
         figures.insert("lost_max_ms".into(), json!(quantile(&mut found.lost, 1.0)));
         figures.insert("missing".into(), json!(found.missing));
         figures.insert("claimed".into(), json!(found.claimed));
+        figures.insert("clips".into(), json!(served.len()));
+        figures.insert("clips_torn".into(), json!(torn));
         figures.insert("recovery_p50_ms".into(), json!(quantile(&mut recoveries, 0.5)));
         figures.insert("recovery_p99_ms".into(), json!(quantile(&mut recoveries, 0.99)));
         Ok(figures)
@@ -191,7 +216,7 @@ async fn recorded(admin: &Client) -> Result<()> {
     }
 }
 
-fn site(server: SocketAddr, cameras: u32) -> String {
+fn site(server: SocketAddr, cameras: u32, kills: u32) -> String {
     let mut text = String::from("name = \"Bench\"\n[[places]]\nkey = \"site\"\nkind = \"site\"\nname = \"Bench\"\n");
     for n in 0..cameras {
         text += &format!(
@@ -199,5 +224,16 @@ fn site(server: SocketAddr, cameras: u32) -> String {
              stream = {{ url = \"rtsp://{server}/cam-{n}\" }}\n"
         );
     }
+    // A sensor for every life: its alarm is a new one, with clips of two cameras.
+    for n in 1..=kills {
+        let (one, other) = (n % cameras, (n + 1) % cameras);
+        text += &format!(
+            "[[devices]]\nkey = \"leak-{n}\"\nkind = \"sensor\"\nclass = \"leak\"\nname = \"Leak {n}\"\nplace = \"site\"\n\
+             password = \"{PASSWORD}\"\ncameras = [\"cam-{one}\", \"cam-{other}\"]\n"
+        );
+    }
     text
 }
+
+/// The password of every sensor.
+const PASSWORD: &str = "a-sensor-of-the-bench";

@@ -29,7 +29,7 @@ const SETTLE: Duration = Duration::from_secs(3);
 pub async fn row(data: &Path, cameras: usize, viewers: usize, seconds: u64) -> Result<Figures> {
     raise_file_limit();
     let order = Order::quiet(cameras, FPS, SIZE, KBPS);
-    let mut crew = Crew::start(&order).await?;
+    let mut crew = Crew::start(&order, None).await?;
     let mut figures = Figures::new();
     figures.insert("cameras".into(), json!(cameras));
     figures.insert("stream".into(), json!(format!("{}x{} {FPS}/s {KBPS} kbps", SIZE.0, SIZE.1)));

@@ -113,7 +113,7 @@ impl Vision {
         let gates = order(self.gates, Sight::Gate, (1280, 720, 1_500));
         let (faces, photo) = photograph(&data)?;
         let doors = order(self.doors, Sight::Door { faces, photo }, (640, 360, 400));
-        let (gates, doors) = tokio::try_join!(Crew::start(&gates), Crew::start(&doors))?;
+        let (gates, doors) = tokio::try_join!(Crew::start(&gates, None), Crew::start(&doors, None))?;
         let site = site(self.gates, gates.address, self.doors, doors.address);
         let bed = Bed::start_with(&data, Some(&site), |_| {}).await?;
         let admin = Client::sign_in(bed.running.address, "admin", &bed.password).await?;

@@ -86,7 +86,8 @@ export async function* lines<T>(path: string, body: unknown, signal: AbortSignal
   const response = await fetch(path, { method: 'POST', headers, body: JSON.stringify(body), signal, credentials: 'same-origin' });
   if (!response.ok || !response.body) {
     if (response.status === 401) onUnauthorised();
-    throw new ApiError(response.status, `http_${response.status}`, await response.text());
+    const body = (await response.json().catch(() => undefined)) as ApiErrorBody | undefined;
+    throw new ApiError(response.status, body?.error?.code ?? `http_${response.status}`, body?.error?.message ?? '', body?.error?.field ?? '', body?.error?.remedy ?? '');
   }
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = '';

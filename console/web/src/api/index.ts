@@ -3,7 +3,7 @@ import { momentOf, rfc3339 } from '../video/moment';
 import { bytes, http, lines, query } from './http';
 import type {
   AccessRecord, Alarm, AlarmDetail, AuditRow, BackupHealth, Command, ConsumerHealth, Corrected, Counts, Credential, CredentialInput, Delivery, Device,
-  Diagnostic, DryRunLine, EventRow, Health, Imported, Level, Passage, PatrolRound, PatrolRoute, PatrolRouteInput, PatrolVerdict, Person, PersonInput, Place, PointChart, Preferences, Priority, PtzHead, PtzMoving, Recording, Rule, RuleVersion, RuleWords, Session,
+  Diagnostic, DiscoverLine, DiscoverQuery, DryRunLine, EventRow, Health, Imported, Level, Passage, PatrolRound, PatrolRoute, PatrolRouteInput, PatrolVerdict, Person, PersonInput, Place, PointChart, Preferences, Priority, PtzHead, PtzMoving, Recording, Rule, RuleVersion, RuleWords, Session,
   Story, Target, User, WatchEntry, WatchEntryInput, WatchList, WatchListInput, WorkOrder, WorkOrderState,
 } from './types';
 
@@ -198,6 +198,9 @@ export const api = {
       http.put<User>(`/api/users/${part(id)}`, input),
   },
   audit: (filter: Filter) => http.get<{ rows: AuditRow[] }>(query('/api/audit', filter)).then((r) => r.rows),
+  cameras: {
+    discover: (wanted: DiscoverQuery, signal: AbortSignal) => lines<DiscoverLine>('/api/cameras/discover', wanted, signal),
+  },
   recording: {
     get: (camera: string, from: number, to: number, signal?: AbortSignal) =>
       http.get<Recording>(query(`/api/cameras/${part(camera)}/recording`, { from: rfc3339(from), to: rfc3339(to) }), signal),

@@ -436,6 +436,40 @@ export interface WorkOrder {
   notes: { at: string; by: string; text: string }[];
 }
 
+// ---- cameras on the network
+export interface DiscoverQuery {
+  addresses: string;
+  ports: number[];
+  user: string;
+  password: string;
+}
+export interface FoundProfile {
+  token: string;
+  name: string;
+  codec: string;
+  width: number;
+  height: number;
+  fps: number;
+  uri: string;
+  /** What it would be used as: `main`, `sub`, else empty. */
+  role: string;
+}
+export interface FoundCamera {
+  address: string;
+  onvif: string;
+  name: string;
+  identity: { maker: string; model: string; firmware: string; serial: string };
+  profiles: FoundProfile[];
+  ptz: boolean;
+  /** Why more is not known; empty when all is. */
+  problem: string;
+}
+/** One line of the answer, of either kind. */
+export interface DiscoverLine {
+  asked?: { asked: number; of: number };
+  found?: { camera: FoundCamera; toml: string };
+}
+
 // ---- health
 export interface StreamHealth {
   live: boolean;
@@ -456,6 +490,8 @@ export interface StreamHealth {
 export interface CameraHealth extends StreamHealth {
   id: string;
   key: string;
+  /** RFC 6381 name of what is heard; empty where nothing is. */
+  audio: string;
   recording: boolean;
   sub: StreamHealth | null;
   onvif?: OnvifHealth | null;

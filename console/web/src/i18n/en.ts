@@ -1,9 +1,11 @@
 // The interface in English. The type makes a missing or stray key a compile error.
+import { discover } from './en-discover';
 import { wall } from './en-wall';
 import { words } from './en-words';
 import type { Dictionary } from './zh';
 
 export const en: Dictionary = {
+  ...discover,
   ...wall,
   ...words,
 
@@ -55,6 +57,7 @@ export const en: Dictionary = {
   'nav.patrol': 'Video patrol',
   'nav.rules': 'Rules',
   'nav.health': 'Health',
+  'nav.discover': 'Find cameras',
   'nav.integrations': 'Integra­tions',
   'nav.demo': 'Demo',
   'nav.users': 'Users',
@@ -185,6 +188,9 @@ export const en: Dictionary = {
   'rep.goto': 'Go to a date and time',
   'rep.now': 'Now',
   'rep.choose': 'Step and export by this camera',
+  'rep.unmute': 'Sound on',
+  'rep.mute': 'Mute',
+  'rep.keys.mute': 'sound on / mute',
   'rep.controls': 'Playing',
   'rep.play': 'Play',
   'rep.pause': 'Pause',
@@ -271,6 +277,7 @@ export const en: Dictionary = {
   'keys.map': 'focus the plan',
   'keys.tile': 'focus picture n',
   'keys.layout': 'next wall layout',
+  'keys.wall.ptz': 'move the camera’s head',
   'keys.wall': 'wall: pick up and put down / full screen / snapshot / remove',
   'keys.zoom': 'zoom the picture / reset; arrow keys pan',
   'keys.turn': 'previous / next page of the wall',

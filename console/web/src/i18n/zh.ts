@@ -1,4 +1,5 @@
 // The interface in Chinese: the dictionary whose keys the others must match.
+import { discover } from './zh-discover';
 import { wall } from './zh-wall';
 import { words } from './zh-words';
 
@@ -51,6 +52,7 @@ const ui = {
   'nav.patrol': '视频巡更',
   'nav.rules': '规则',
   'nav.health': '运行状况',
+  'nav.discover': '查找摄像机',
   'nav.integrations': '集成',
   'nav.demo': '演示',
   'nav.users': '用户',
@@ -181,6 +183,9 @@ const ui = {
   'rep.goto': '跳到日期和时间',
   'rep.now': '现在',
   'rep.choose': '以此摄像机逐帧和导出',
+  'rep.unmute': '打开声音',
+  'rep.mute': '静音',
+  'rep.keys.mute': '打开声音 / 静音',
   'rep.controls': '播放',
   'rep.play': '播放',
   'rep.pause': '暂停',
@@ -267,6 +272,7 @@ const ui = {
   'keys.map': '聚焦平面图',
   'keys.tile': '聚焦第 n 个画面',
   'keys.layout': '切换视频墙布局',
+  'keys.wall.ptz': '云台控制',
   'keys.wall': '视频墙：取放 / 全屏 / 抓图 / 移出',
   'keys.zoom': '缩放画面 / 复位，放大后方向键平移',
   'keys.turn': '视频墙上一页 / 下一页',
@@ -907,7 +913,7 @@ const ui = {
   'time.hours': '{n} 小时',
 } as const;
 
-export const zh = { ...ui, ...wall, ...words } as const;
+export const zh = { ...ui, ...discover, ...wall, ...words } as const;
 
 export type Key = keyof typeof zh;
 export type Dictionary = Record<Key, string>;

@@ -27,11 +27,17 @@ export class ReplayPlayer {
   problem: unknown = null;
   /** Milliseconds from the last seek to its picture; -1 while under way. */
   seekMs = -1;
+  /** Whether the recording has sound where the clock is; it is heard once the page lets it. */
+  audible = false;
   readonly coverage = new Coverage();
   private media: MediaSource | null = null;
   private buffer: SourceBuffer | null = null;
   private url = '';
   private base = 0;
+  /** The clock's moment when it was last told. */
+  private at = 0;
+  /** Where sound begins or ends ahead of the clock: nothing is fetched beyond until the clock is there. */
+  private changesAt = Infinity;
   private mime = '';
   private readonly work: (() => void)[] = [];
   private asking: { from: number; to: number; stop: AbortController } | null = null;
@@ -48,6 +54,7 @@ export class ReplayPlayer {
   /** Brings the picture to a moment; called with every frame of the screen. Gives whether the clock may go on. */
   follow(at: number, playing: boolean, rate: number): boolean {
     const now = performance.now();
+    this.at = at;
     const chain = this.coverage.chain(at);
     if (!chain) {
       this.pause();
@@ -99,7 +106,7 @@ export class ReplayPlayer {
     const wanted = AHEAD_S * 1000 * Math.max(1, rate);
     if (!chain || chain.to - at > wanted) return;
     const onward = this.coverage.onward(chain);
-    if (!onward || (onward.edge && now < this.edgeAt)) return;
+    if (!onward || onward.from >= this.changesAt - 1 || (onward.edge && now < this.edgeAt)) return;
     if (onward.edge) this.edgeAt = now + EDGE_AGAIN_MS;
     this.ask(onward.from, Math.min(PIECE_MS, Math.max(4_000, wanted / 2)));
   }
@@ -143,8 +150,16 @@ export class ReplayPlayer {
       return;
     }
     if (piece.from - asked > 1) this.coverage.gap(asked, piece.from);
+    // A player takes as many tracks as it was begun with, always: where sound begins or ends it is begun anew.
+    const audible = piece.codec.includes(',');
+    const begun = this.media !== null && audible === this.audible;
+    if (this.media && !begun && piece.from > this.at && this.coverage.chain(this.at)) {
+      this.changesAt = piece.from;
+      return;
+    }
+    this.audible = audible;
     const near = this.coverage.pieces.some((p) => piece.from < p.to + FAR_MS && piece.to > p.from - FAR_MS);
-    if (!this.media || piece.from < this.base + 60_000 || piece.to > this.base + 4 * ROOM_MS) this.rebuild(piece.from - ROOM_MS, mime);
+    if (!begun || piece.from < this.base + 60_000 || piece.to > this.base + 4 * ROOM_MS) this.rebuild(piece.from - ROOM_MS, mime);
     else if (!near && this.coverage.pieces.length) {
       this.coverage.pieces = [];
       this.do((buffer) => buffer.remove(0, Infinity));
@@ -165,6 +180,7 @@ export class ReplayPlayer {
   private rebuild(base: number, mime: string): void {
     this.release();
     this.coverage.clear();
+    this.changesAt = Infinity;
     this.base = base;
     this.mime = mime;
     this.target = -1;
@@ -235,6 +251,11 @@ export class ReplayPlayer {
       if (Math.abs(video.playbackRate - most) > 0.01 * rate) video.playbackRate = most;
     }
     return !video.seeking && video.readyState >= 2 && Math.abs(video.currentTime - target) < Math.max(0.6, rate);
+  }
+
+  /** Lets the sound be heard, or not. */
+  hear(on: boolean): void {
+    this.video.muted = !on;
   }
 
   private pause(): void {

@@ -1,4 +1,5 @@
-// Which of a camera's two streams is shown: the wished one, unless this browser cannot read it and can read the other.
+// Which of a camera's two streams is shown: the wished one, unless this browser cannot read it and can read the other; where it
+// knows the codec of neither, the server makes one small.
 export type Which = 'main' | 'sub';
 
 export interface Failure {
@@ -12,6 +13,9 @@ export type Failures = Partial<Record<Which, Failure>>;
 export const otherOf = (which: Which): Which => (which === 'main' ? 'sub' : 'main');
 
 export const pick = (wish: Which, failed: Failures): Which => (failed[wish] && !failed[otherOf(wish)] ? otherOf(wish) : wish);
+
+/** Whether the server must transcode: the codecs of both are unknown here. */
+export const needsTranscode = (failed: Failures): boolean => failed.main?.why === 'unsupported' && failed.sub?.why === 'unsupported';
 
 /** What a stream's state says of it; `failed` itself when nothing new. */
 export function learn(failed: Failures, which: Which, state: string, codec: string): Failures {

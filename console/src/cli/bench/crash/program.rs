@@ -24,6 +24,19 @@ pub struct Program {
     running: Option<(Child, SocketAddr)>,
 }
 
+/// The running binary with these arguments; with `harness` it is a test binary, and that test of it the program.
+pub fn itself(arguments: &[OsString], harness: Option<&str>) -> Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    match harness {
+        None => command.args(arguments),
+        Some(test) => {
+            let lines: Vec<_> = arguments.iter().map(|argument| argument.to_string_lossy()).collect();
+            command.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(ARGUMENTS, lines.join("\n"))
+        }
+    };
+    Ok(command)
+}
+
 /// A start's outcome.
 pub struct Started {
     pub http: SocketAddr,
@@ -43,15 +56,7 @@ impl Program {
         let fixed = ["serve", "--quiet", "--listen", "127.0.0.1:0", "--mqtt", "127.0.0.1:0", "--config"];
         let mut arguments: Vec<OsString> = fixed.into_iter().map(OsString::from).collect();
         arguments.extend([self.config.clone().into(), "--data".into(), self.data.clone().into()]);
-        let mut command = Command::new(std::env::current_exe()?);
-        match &self.harness {
-            None => command.args(&arguments),
-            Some(test) => {
-                let lines: Vec<_> = arguments.iter().map(|argument| argument.to_string_lossy()).collect();
-                command.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(ARGUMENTS, lines.join("\n"))
-            }
-        };
-        Ok(command)
+        itself(&arguments, self.harness.as_deref())
     }
 
     /// Starts it and waits until its console answers.
