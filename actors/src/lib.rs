@@ -63,7 +63,7 @@ pub use gatehouse_core::command::CommandRefused;
 pub use outbox::{Courier, OutboxConfig, Sending};
 pub use passage::PassageQuery;
 pub use patrol::{AttestInput, RoundQuery, RouteInput};
-pub use people::{CredentialInput, FaceInput, Gallery, GalleryFace, PersonInput};
+pub use people::{ConsentInput, CredentialInput, FaceInput, Gallery, GalleryFace, PersonInput};
 pub use rule::{DryRunError, RuleInput};
 pub use watchlist::{WatchEntryInput, WatchListInput};
 pub use workorder::WorkOrderInput;
@@ -80,6 +80,7 @@ pub mod views {
     pub use crate::outbox::{DeliveryView, TargetView};
     pub use crate::passage::{Corrected, Found, PassageView};
     pub use crate::patrol::RouteView;
+    pub use crate::people::face::{FaceCase, FacesView, RemovalView, Removing};
     pub use crate::people::{CredentialView, FaceView, PersonView};
     pub use crate::rule::{DryRun, RuleView, VersionView, Words};
     pub use crate::store::DatabaseHealth;

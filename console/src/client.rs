@@ -109,12 +109,23 @@ impl Client {
         Ok(self.http.get(format!("{}{path}", self.base)).header("cookie", &self.cookie).send().await?)
     }
 
+    /// Posts a picture to be judged for a face enrolment.
+    pub async fn judge(&self, person: &str, photo: Vec<u8>) -> Result<(StatusCode, Value)> {
+        let response = self
+            .http
+            .post(format!("{}/api/people/{person}/face/check", self.base))
+            .header("cookie", &self.cookie)
+            .header("origin", &self.base)
+            .body(photo)
+            .send()
+            .await?;
+        let status = response.status();
+        Ok((status, response.json().await.unwrap_or_default()))
+    }
+
     /// Posts photographs for a face enrolment.
-    pub async fn enrol(&self, person: &str, photos: &[Vec<u8>], consent: bool) -> Result<(StatusCode, Value)> {
+    pub async fn enrol(&self, person: &str, photos: &[Vec<u8>]) -> Result<(StatusCode, Value)> {
         let mut form = reqwest::multipart::Form::new();
-        if consent {
-            form = form.text("consent", "yes").text("consent_text", "I agree that my face opens doors here.");
-        }
         for photo in photos {
             form = form.part("photo", reqwest::multipart::Part::bytes(photo.clone()).file_name("photo"));
         }

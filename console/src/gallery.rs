@@ -1,14 +1,14 @@
 //! Keeps vision's gallery of faces in step with the people who consented.
 
 use crate::app::App;
-use gatehouse_actors::{FaceInput, System};
+use gatehouse_actors::{ConsentInput, FaceInput, System};
 use gatehouse_vision::Vision;
 use gatehouse_vision::enrol;
 use gatehouse_vision::recognizer::Recognizer;
 use std::sync::Arc;
 
-/// What the demo's resident is said to have agreed to: the picture is a free portrait, not a person of this site.
-const DEMO_CONSENT: &str = "Demo: a freely licensed portrait; see LICENCES.txt in the demo's folder.";
+/// How the demo's resident consented: the picture is a free portrait, not a person of this site.
+const DEMO_CHANNEL: &str = "demo: a freely licensed portrait, see LICENCES.txt in the demo's folder";
 
 /// Gives vision the gallery now and after every change.
 pub async fn follow(system: System, vision: Vision) {
@@ -38,12 +38,17 @@ pub async fn enrol_demo_face(app: &App, recognizer: &Arc<Recognizer>) -> anyhow:
     };
     let recognizer = recognizer.clone();
     let template = move || anyhow::Ok(enrol::template(&recognizer, &std::fs::read(&photo)?)?);
-    let input = FaceInput {
-        templates: vec![tokio::task::spawn_blocking(template).await??],
-        model: enrol::MODEL.to_owned(),
-        consent_text: DEMO_CONSENT.to_owned(),
-        channel: "demo".to_owned(),
+    let consent = ConsentInput {
+        version: app.system().face_notice()?.version,
+        lang: "en".to_owned(),
+        channel: DEMO_CHANNEL.to_owned(),
+        under_14: false,
+        born: None,
+        guardian: None,
     };
-    app.system().face_add(person.id, input, "demo").await?;
+    app.system().consent_give(person.id, consent, "demo").await?;
+    let templates = vec![tokio::task::spawn_blocking(template).await??];
+    let input = FaceInput { templates, model: enrol::MODEL.to_owned() };
+    app.system().face_set(person.id, input, "demo").await?;
     Ok(())
 }

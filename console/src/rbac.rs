@@ -20,6 +20,9 @@ pub enum Permission {
     /// See live video, recordings and pictures.
     #[serde(rename = "video.read")]
     VideoRead,
+    /// Show what the active challenge of a door asks.
+    #[serde(rename = "screen.read")]
+    ScreenRead,
     /// See alarms.
     #[serde(rename = "alarm.read")]
     AlarmRead,
@@ -84,10 +87,11 @@ pub enum Permission {
 
 impl Permission {
     /// Every permission a role can hold.
-    pub const ALL: [Permission; 23] = [
+    pub const ALL: [Permission; 24] = [
         Permission::DeviceRead,
         Permission::DeviceCommand,
         Permission::VideoRead,
+        Permission::ScreenRead,
         Permission::AlarmRead,
         Permission::AlarmHandle,
         Permission::AccessRead,
@@ -118,6 +122,7 @@ impl Permission {
             Permission::DeviceRead => "device.read",
             Permission::DeviceCommand => "device.command",
             Permission::VideoRead => "video.read",
+            Permission::ScreenRead => "screen.read",
             Permission::AlarmRead => "alarm.read",
             Permission::AlarmHandle => "alarm.handle",
             Permission::AccessRead => "access.read",
@@ -156,11 +161,13 @@ pub enum Role {
     Engineer,
     /// Manages the property: people, orders, reports.
     Manager,
+    /// Nobody: the screen beside a door.
+    Screen,
 }
 
 impl Role {
     /// Every role, the mightiest first.
-    pub const ALL: [Role; 5] = [Role::Admin, Role::Operator, Role::Guard, Role::Engineer, Role::Manager];
+    pub const ALL: [Role; 6] = [Role::Admin, Role::Operator, Role::Guard, Role::Engineer, Role::Manager, Role::Screen];
 
     /// The role named by a stored or sent word.
     pub fn parse(word: &str) -> Option<Self> {
@@ -175,6 +182,7 @@ impl Role {
             Role::Guard => "guard",
             Role::Engineer => "engineer",
             Role::Manager => "manager",
+            Role::Screen => "screen",
         }
     }
 
@@ -183,7 +191,8 @@ impl Role {
         use Permission as P;
         match permission {
             P::Public | P::Session => true,
-            P::DeviceRead | P::AlarmRead | P::WorkOrderRead => true,
+            P::DeviceRead | P::AlarmRead | P::WorkOrderRead => self != Role::Screen,
+            P::ScreenRead => matches!(self, Role::Admin | Role::Operator | Role::Engineer | Role::Screen),
             P::VideoRead => matches!(self, Role::Admin | Role::Operator | Role::Guard),
             P::DeviceCommand => matches!(self, Role::Admin | Role::Operator | Role::Guard | Role::Engineer),
             P::AlarmHandle => matches!(self, Role::Admin | Role::Operator | Role::Guard),
@@ -222,5 +231,6 @@ mod tests {
             assert_eq!(role.may(Permission::UserManage), role == Role::Admin);
         }
         assert_eq!(Role::parse("root"), None);
+        assert_eq!(Role::Screen.permissions(), ["screen.read"], "a screen that is taken off the wall tells nothing");
     }
 }

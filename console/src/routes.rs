@@ -11,6 +11,7 @@ use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{DefaultBodyLimit, Extension, State};
 use axum::http::Method;
 use axum::response::Response;
+use gatehouse_vision::enrol::PHOTOS_MAX;
 use std::sync::Arc;
 
 /// Photographs of a face enrolment, all together, bytes.
@@ -84,14 +85,18 @@ pub fn build(app: Arc<App>) -> (Router, Vec<Route>) {
         .add(POST, "/api/people/{id}/credentials", P::PeopleWrite, api::people::add_credential)
         .add(DELETE, "/api/credentials/{id}", P::PeopleWrite, api::people::remove_credential)
         .add(POST, "/api/credentials/{id}/undo", P::PeopleWrite, api::people::undo_credential)
+        .add_limited(POST, "/api/people/{id}/face", P::PeopleWrite, api::face::add, DefaultBodyLimit::max(PHOTOS_LIMIT))
+        .add(DELETE, "/api/people/{id}/face", P::PeopleWrite, api::face::remove)
+        .add(POST, "/api/people/{id}/consent", P::PeopleWrite, api::face::consent)
         .add_limited(
             POST,
-            "/api/people/{id}/face",
+            "/api/people/{id}/face/check",
             P::PeopleWrite,
-            api::people::add_face,
-            DefaultBodyLimit::max(PHOTOS_LIMIT),
+            api::face::check,
+            DefaultBodyLimit::max(PHOTOS_LIMIT / PHOTOS_MAX),
         )
-        .add(DELETE, "/api/people/{id}/face", P::PeopleWrite, api::people::delete_face)
+        .add(GET, "/api/face-notice", P::PeopleRead, api::face::notice)
+        .add(GET, "/api/faces", P::PeopleWrite, api::face::overview)
         .add(GET, "/api/work-orders", P::WorkOrderRead, api::work_order::list)
         .add(POST, "/api/work-orders", P::WorkOrderWrite, api::work_order::create)
         .add(POST, "/api/work-orders/{id}/state", P::WorkOrderWrite, api::work_order::transition)
@@ -166,6 +171,7 @@ async fn live(State(app): State<Arc<App>>, Extension(who): Extension<SignedIn>, 
         user: who.name,
         role: who.role,
         overlay: crate::ws::overlay::follow(&app),
+        screen: crate::ws::screen::follow(&app),
         ended: who.ended,
     };
     upgrade.max_message_size(16 * 1024).on_upgrade(move |socket| connection.run(socket))

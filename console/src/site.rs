@@ -92,7 +92,8 @@ pub fn account(device: &DeviceDef, secrets: &Secrets) -> anyhow::Result<(String,
 pub fn cameras(site: &Site, demo: Option<&Demo>, known: &Known) -> anyhow::Result<Vec<CameraConfig>> {
     let mut cameras = Vec::new();
     for (device, stream) in streams(site) {
-        let config = config(device, stream, demo)?;
+        let mut config = config(device, stream, demo)?;
+        config.challenge = challenged(site, device);
         match &stream.onvif {
             Some(onvif) if stream.url.is_empty() => {
                 let streams = known.streams(&device.key, onvif);
@@ -104,12 +105,18 @@ pub fn cameras(site: &Site, demo: Option<&Demo>, known: &Known) -> anyhow::Resul
     Ok(cameras)
 }
 
+/// Whether the faces a camera sees open doors only after the active challenge.
+fn challenged(site: &Site, camera: &DeviceDef) -> bool {
+    site.face_doors.iter().any(|pair| pair.camera == camera.key && pair.challenge)
+}
+
 /// The cameras to speak ONVIF with.
 pub fn spoken(site: &Site, demo: Option<&Demo>) -> anyhow::Result<Vec<Spoken>> {
     let mut spoken = Vec::new();
     for (device, stream) in streams(site) {
         let Some(onvif) = &stream.onvif else { continue };
-        let camera = config(device, stream, demo)?;
+        let mut camera = config(device, stream, demo)?;
+        camera.challenge = challenged(site, device);
         let served = demo.and_then(|demo| demo.onvif_of(&device.key));
         let base = served.unwrap_or_else(|| onvif.clone());
         let base = base.parse().with_context(|| {

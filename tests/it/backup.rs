@@ -8,6 +8,7 @@ use gatehouse_console::provision::Silent;
 use gatehouse_core::alarm::AlarmKind;
 use gatehouse_core::device::link::Uplink;
 use gatehouse_core::id::{AlarmId, DeviceId, PersonId};
+use gatehouse_tests::compound::consented;
 use gatehouse_tests::product::{PATIENCE, Product, config, fresh_data_dir};
 use reqwest::{Method, StatusCode};
 use std::path::{Path, PathBuf};
@@ -34,6 +35,10 @@ key = "office"
 kind = "door"
 name = "Office door"
 place = "site"
+
+[face_consent]
+controller = "Warehouse 7 Ltd"
+contact = "the office"
 
 [[levels]]
 key = "everywhere"
@@ -141,13 +146,9 @@ async fn live_a_little(system: &System) -> Result<(AlarmId, FaceInput)> {
         anyhow::Ok(())
     };
     tokio::time::timeout(PATIENCE, ordered).await.context("tampering orders work by itself")??;
-    let face = FaceInput {
-        templates: vec![vec![0.25, -1.5, 0.1], vec![0.4, 0.5, 0.6]],
-        model: "fr_feature".into(),
-        consent_text: "I agree that my face opens the doors of building 1.".into(),
-        channel: "signed at the desk".into(),
-    };
-    system.face_add(PersonId::from_key("li-wei"), face.clone(), "wang").await?;
+    let face = FaceInput { templates: vec![vec![0.25, -1.5, 0.1], vec![0.4, 0.5, 0.6]], model: "fr_feature".into() };
+    consented(system, PersonId::from_key("li-wei")).await;
+    system.face_set(PersonId::from_key("li-wei"), face.clone(), "wang").await?;
     for n in 0..20 {
         let entry = staff::AuditEntry {
             at: system.now(),

@@ -5,7 +5,7 @@ use gatehouse_actors::{CommandRefused, FaceInput};
 use gatehouse_core::alarm::AlarmKind;
 use gatehouse_core::device::link::{Outcome, Verb};
 use gatehouse_core::id::{CommandId, PersonId};
-use gatehouse_tests::compound::{Compound, Ground, id};
+use gatehouse_tests::compound::{Compound, Ground, consented, id};
 use gatehouse_tests::database::fresh;
 use std::collections::BTreeMap;
 
@@ -16,13 +16,9 @@ async fn newest(site: &Compound, key: &str) -> CommandView {
 
 async fn enrolled(site: &Compound) -> PersonId {
     let li = PersonId::from_key("li");
-    let input = FaceInput {
-        templates: vec![vec![0.1, 0.2, 0.3]],
-        model: "fr_feature".into(),
-        consent_text: "I agree that my face opens the doors of building 1.".into(),
-        channel: "signed at the desk".into(),
-    };
-    site.system.face_add(li, input, "wang").await.unwrap();
+    consented(&site.system, li).await;
+    let input = FaceInput { templates: vec![vec![0.1, 0.2, 0.3]], model: "fr_feature".into() };
+    site.system.face_set(li, input, "wang").await.unwrap();
     li
 }
 
@@ -176,7 +172,11 @@ async fn a_deleted_face_is_asked_for_until_the_device_says_that_it_is_gone() {
     let other = site.told("door-2").await;
     site.answer(&other, Outcome::Executed).await;
     site.command_is(other.command, "executed").await;
-    assert!(site.system.person(li).await.unwrap().face.still_at.is_empty());
+    let face = site.system.person(li).await.unwrap().face;
+    assert!(face.still_at.is_empty());
+    let told: Vec<_> = face.removals.iter().map(|removal| (removal.device, removal.state.as_str())).collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told.iter().all(|(_, state)| *state == "executed"), "each device's word is shown: {told:?}");
     site.settle().await;
     site.cut_and_restart().await;
     site.advance(600);

@@ -1,10 +1,9 @@
 //! Retransmissions, strangers, parts that fail.
 
 use gatehouse_actors::testkit::Part;
-use gatehouse_actors::{EventQuery, FaceInput, Policy, staff};
+use gatehouse_actors::{EventQuery, Policy, staff};
 use gatehouse_core::alarm::AlarmKind;
 use gatehouse_core::device::link::{PresenceCause, Refused, Uplink};
-use gatehouse_core::id::PersonId;
 use gatehouse_tests::compound::{Compound, Ground, id};
 use gatehouse_tests::database::take_away;
 use std::time::Duration;
@@ -88,37 +87,6 @@ async fn what_fails_again_and_again_is_quarantined_with_an_alarm_and_the_rest_go
     assert_eq!(site.count("select count(*) from access_record").await, 2);
     let health = site.system.actors().into_iter().find(|actor| actor.key == "door-2").unwrap();
     assert_eq!((health.state.as_str(), health.reason.is_empty()), ("running", false));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_face_needs_its_consent_and_is_gone_when_it_is_withdrawn() {
-    let site = Compound::start().await;
-    let li = PersonId::from_key("li");
-    let mut input = FaceInput {
-        templates: vec![vec![0.1, 0.2, 0.3], vec![0.4, 0.5, 0.6]],
-        model: "fr_feature".into(),
-        consent_text: "ok".into(),
-        channel: "signed at the desk".into(),
-    };
-    assert_eq!(site.system.face_add(li, input.clone(), "wang").await.unwrap_err().code(), "consent_missing");
-    input.consent_text = "I agree that my face opens the doors of building 1.".into();
-    let changed = site.system.gallery_changed();
-    assert_eq!(site.system.face_add(li, input.clone(), "wang").await.unwrap(), 2);
-    assert!(changed.has_changed().unwrap());
-    let gallery = site.system.gallery().await.unwrap();
-    assert_eq!(gallery.faces[1].template, input.templates[1]);
-    let person = site.system.person(li).await.unwrap();
-    assert!(person.face.enrolled && person.face.consent_at.is_some());
-    let plain = 0.2_f32.to_le_bytes();
-    let sealed: Vec<Vec<u8>> =
-        sqlx::query_scalar("select sealed from face_template").fetch_all(&site.pool).await.unwrap();
-    assert!(sealed.iter().all(|bytes| !bytes.windows(4).any(|window| window == plain)));
-    site.system.face_delete(li, "wang").await.unwrap();
-    assert!(site.system.gallery().await.unwrap().faces.is_empty());
-    assert_eq!(site.count("select count(*) from face_template").await, 0);
-    assert_eq!(site.count("select count(*) from consent where withdrawn_at is not null").await, 1);
-    site.system.person_delete(li, "wang").await.unwrap();
-    assert!(site.system.people("", 10).await.unwrap().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,13 +3,13 @@
 use gatehouse_actors::testkit::HandClock;
 use gatehouse_actors::views::AlarmView;
 use gatehouse_actors::{
-    Bookmark, Change, Clock, CommandRequest, FreeSpace, OutboxConfig, Policy, SpillConfig, System, SystemConfig,
-    VideoLink,
+    Bookmark, Change, Clock, CommandRequest, ConsentInput, FreeSpace, OutboxConfig, Policy, SpillConfig, System,
+    SystemConfig, VideoLink,
 };
 use gatehouse_core::alarm::AlarmKind;
 use gatehouse_core::device::link::{Downlink, Outcome, PresenceCause, Refused, Uplink, Verb};
 use gatehouse_core::device::telemetry::Value;
-use gatehouse_core::id::{CommandId, DeviceId};
+use gatehouse_core::id::{CommandId, DeviceId, PersonId};
 use gatehouse_core::recognition::{Observation, Seen};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -100,6 +100,19 @@ pub fn id(key: &str) -> DeviceId {
     DeviceId::from_key(key)
 }
 
+/// Records a grown person's consent to the notice in force.
+pub async fn consented(system: &System, person: PersonId) {
+    let input = ConsentInput {
+        version: system.face_notice().expect("the site has a notice").version,
+        lang: "zh".into(),
+        channel: "signed at the desk".into(),
+        under_14: false,
+        born: None,
+        guardian: None,
+    };
+    system.consent_give(person, input, "wang").await.expect("the consent is recorded");
+}
+
 /// The site of the tests.
 pub fn definition() -> gatehouse_core::site::Site {
     let device = |key: &str, kind: &str, more: serde_json::Value| {
@@ -113,9 +126,10 @@ pub fn definition() -> gatehouse_core::site::Site {
         "devices": [
             device("cam-1", "camera", json!({})),
             device("cam-gate", "camera", json!({})),
-            device("door-1", "door", json!({"cameras": ["cam-1"], "held_after_s": 30})),
-            device("door-2", "door", json!({"faces": true})),
-            device("door-3", "door", json!({"release_on_fire": false, "faces": true})),
+            device("door-1", "door", json!({"cameras": ["cam-1"], "held_after_s": 30,
+                   "methods": ["card", "intercom"]})),
+            device("door-2", "door", json!({"faces": true, "methods": ["card", "pin"]})),
+            device("door-3", "door", json!({"release_on_fire": false, "faces": true, "methods": ["card", "key"]})),
             device("gate-in", "barrier", json!({"cameras": ["cam-gate"]})),
             device("lift-1", "elevator", json!({"recall_floor": 1})),
             device("panel", "fire_panel", json!({"cameras": ["cam-1"]})),
@@ -130,6 +144,7 @@ pub fn definition() -> gatehouse_core::site::Site {
         ],
         "lanes": [{"key": "in", "camera": "cam-gate", "barrier": "gate-in", "direction": "in"}],
         "face_doors": [{"camera": "cam-1", "door": "door-1"}],
+        "face_consent": {"controller": "Yard Property Ltd", "contact": "the desk, telephone 555"},
         "levels": [{"key": "all", "name": "All", "doors": ["*"]}],
         "people": [{"key": "li", "name": "Li", "kind": "resident", "levels": ["all"],
                     "cards": ["1001"], "plates": ["粤B12345"]}]
@@ -178,6 +193,13 @@ impl Compound {
     pub async fn restart_telling(&mut self, outbox: OutboxConfig) {
         self.system.stop().await;
         self.ground.outbox = outbox;
+        self.restart().await;
+    }
+
+    /// Stops in order and starts again on the same database, set up otherwise.
+    pub async fn restart_changed(&mut self, change: Tweak) {
+        self.system.stop().await;
+        self.ground.change = Some(change);
         self.restart().await;
     }
 

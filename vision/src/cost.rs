@@ -70,7 +70,7 @@ pub fn recognition(paths: &RuntimePaths, frames: usize, long_side: u32) -> Resul
         took[1] = timed(|| recognizer.plate_reader().read_at(&frame, &plate, &plates).map(drop))?;
         took[2] = timed(|| recognizer.face_reader().find(&frame, &faces).map(drop))?;
         if let Some(face) = &face {
-            took[3] = timed(|| recognizer.face_reader().read_at(&frame, face).map(drop))?;
+            took[3] = timed(|| recognizer.face_reader().read_at(&frame, face, false).map(drop))?;
         }
         let alone = bare.times()?;
         if i >= WARM {

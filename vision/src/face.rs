@@ -17,6 +17,7 @@ use crate::scratch::Pool;
 pub use align::{FACE_POINTS, FaceQuality};
 pub use detect::FoundFace;
 pub use gallery::{DIMENSION, Embedding, Gallery, Match, Template, TemplateError};
+use gatehouse_core::recognition::challenge::Gaze;
 
 /// How a frame is searched for faces.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -27,11 +28,13 @@ pub struct FaceOptions {
     pub width_min: f32,
     /// Most faces described in one frame, largest first: bounds the time of a crowd.
     pub faces_max: usize,
+    /// Whether the turn of the head and the eyes are measured too: for the active challenge.
+    pub gaze: bool,
 }
 
 impl Default for FaceOptions {
     fn default() -> Self {
-        Self { score_min: 0.65, width_min: 40.0, faces_max: 4 }
+        Self { score_min: 0.65, width_min: 40.0, faces_max: 4, gaze: false }
     }
 }
 
@@ -52,6 +55,8 @@ pub struct FaceRead {
     pub landmarks: [[f32; 2]; FACE_POINTS],
     /// How good the picture of the face is.
     pub quality: FaceQuality,
+    /// Where it looks, where that was asked for.
+    pub gaze: Option<Gaze>,
 }
 
 /// The face stages.
@@ -61,23 +66,26 @@ pub struct FaceReader {
     landmarker: Model,
     describer: Model,
     liveness: Model,
+    eye: Model,
     buffers: Pool<Vec<f32>>,
 }
 
 const DETECT: (u32, u32) = (320, 240);
 const ALIGNED: u32 = 112;
 const LIVENESS: u32 = 128;
+const EYE: u32 = 24;
 /// The liveness network looks at this many times the square box.
 const LIVENESS_SCALE: f64 = 2.7;
 
 impl FaceReader {
-    /// Loads the four models.
+    /// Loads the models.
     pub fn open(paths: &RuntimePaths) -> Result<Self, OnnxError> {
         Ok(Self {
             detector: Model::open(&models::FACE_DETECT, paths)?,
             landmarker: Model::open(&models::FACE_LANDMARK, paths)?,
             describer: Model::open(&models::FACE_FEATURE, paths)?,
             liveness: Model::open(&models::FACE_LIVENESS, paths)?,
+            eye: Model::open(&models::FACE_EYE, paths)?,
             buffers: Pool::default(),
         })
     }
@@ -107,16 +115,19 @@ impl FaceReader {
     pub fn read(&self, frame: &Frame, options: &FaceOptions) -> Result<Vec<FaceRead>, OnnxError> {
         let mut reads = Vec::new();
         for found in self.find(frame, options)?.into_iter().take(options.faces_max) {
-            reads.extend(self.read_at(frame, &found)?);
+            reads.extend(self.read_at(frame, &found, options.gaze)?);
         }
         Ok(reads)
     }
 
-    /// Describes the face in a box. `None` when the box or its points span no area.
-    pub fn read_at(&self, frame: &Frame, found: &FoundFace) -> Result<Option<FaceRead>, OnnxError> {
+    /// Describes the face in a box, with its gaze where that is asked for. `None` when the box or its points span no area.
+    pub fn read_at(&self, frame: &Frame, found: &FoundFace, gaze: bool) -> Result<Option<FaceRead>, OnnxError> {
         let Some(scene) = align::Scene::around(frame, found) else { return Ok(None) };
         let face = scene.landmark_input();
-        let points = self.infer_luma(&face, |out| Ok(scene.points(out.tensor(0)?)))?;
+        let (points, eyes) = self.infer_luma(&self.landmarker, &face, 256.0, |out| {
+            let pairs = out.tensor(0)?;
+            Ok((scene.points(pairs), scene.eyes(pairs)))
+        })?;
         let Some(aligned) = scene.align(&points, ALIGNED) else { return Ok(None) };
         let embedding = self.infer(
             &self.describer,
@@ -129,15 +140,34 @@ impl FaceReader {
         let wide = scene.liveness_input(LIVENESS_SCALE, LIVENESS);
         let liveness =
             self.infer(&self.liveness, &[&wide], [2, 1, 0], |v| v, |out| Ok(softmax_first(out.tensor(0)?)))?;
+        let quality = FaceQuality::of(&aligned, &points);
         Ok(Some(FaceRead {
             bounds: found.bounds,
             width_px: found.width(),
             score: found.score,
             embedding,
             liveness,
-            quality: FaceQuality::of(&aligned, &points),
+            quality,
             landmarks: points,
+            gaze: match gaze {
+                true => Some(Gaze { turn: quality.turn, eyes_open: self.eyes_open(&scene, eyes)? }),
+                false => None,
+            },
         }))
+    }
+
+    /// How surely the less open eye is open. An eye that spans nothing is not.
+    fn eyes_open(&self, scene: &align::Scene, eyes: [[f64; 3]; 2]) -> Result<f32, OnnxError> {
+        let mut least = 1f32;
+        for eye in eyes {
+            let open = match scene.eye_input(eye, EYE) {
+                // Class 0 is closed.
+                Some(eye) => self.infer_luma(&self.eye, &eye, 255.0, |out| Ok(1.0 - softmax_first(out.tensor(0)?)))?,
+                None => 0.0,
+            };
+            least = least.min(open);
+        }
+        Ok(least)
     }
 
     /// Runs a model on one RGB picture, its planes in the given order, each byte through `scale`.
@@ -167,16 +197,18 @@ impl FaceReader {
         answer
     }
 
-    /// Runs the landmark model on a 64 × 64 luma picture.
+    /// Runs a model on a luma picture, each byte as a share of `whole`.
     fn infer_luma<T>(
         &self,
+        model: &Model,
         face: &crate::frame::Luma,
+        whole: f32,
         take: impl FnOnce(&crate::onnx::Outputs<'_>) -> Result<T, OnnxError>,
     ) -> Result<T, OnnxError> {
         let mut input = self.buffers.take();
         input.clear();
-        input.extend(face.data().iter().map(|&v| f32::from(v) / 256.0));
-        let answer = self.landmarker.run(&[1, 1, face.height() as usize, face.width() as usize], &input, take);
+        input.extend(face.data().iter().map(|&v| f32::from(v) / whole));
+        let answer = model.run(&[1, 1, face.height() as usize, face.width() as usize], &input, take);
         self.buffers.give(input);
         answer
     }

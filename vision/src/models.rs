@@ -109,7 +109,7 @@ pub const FACE_LIVENESS: ModelSpec = ModelSpec {
     outputs: &[tensor("output", &[1, 3])],
 };
 
-/// Turns of the head, three times 66 classes of 3°: for the active challenge.
+/// Turns of the head, three times 66 classes of 3°; kept and checked, but not run: the landmarks say more (README).
 pub const FACE_POSE: ModelSpec = ModelSpec {
     role: "head pose",
     id: "fr_pose/0.0.1",

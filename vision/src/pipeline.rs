@@ -9,6 +9,7 @@
 //! missed. While a car or a face stays in view without moving, key frames keep its track.
 
 pub mod decide;
+pub mod doorway;
 pub mod picture;
 pub mod pool;
 
@@ -19,6 +20,7 @@ use crate::motion::{MotionGate, MotionOptions, SizeGate};
 use crate::view::{Problem, ViewOptions, ViewWatch};
 use decide::{FaceWatch, PlateWatch};
 use gatehouse_core::id::{DeviceId, DeviceKey};
+use gatehouse_core::recognition::challenge::ChallengePolicy;
 use gatehouse_core::recognition::face::FacePolicy;
 use gatehouse_core::recognition::plate::PlatePolicy;
 use gatehouse_core::recognition::{Observation, Seen};
@@ -79,12 +81,12 @@ struct Queue {
 }
 
 impl Analysis {
-    /// Starts the thread.
+    /// Starts the thread: whether the view is watched, and whether faces open only after the active challenge.
     pub fn start(
         id: DeviceId,
         key: DeviceKey,
         roles: &[Role],
-        watch_view: bool,
+        (watch_view, challenge): (bool, bool),
         pool: Arc<Pool>,
         sink: Sink,
         on_problem: OnProblem,
@@ -94,7 +96,10 @@ impl Analysis {
             id,
             key: key.clone(),
             plates: has(Role::Plates).then(|| Mutex::new(PlateWatch::new(PlatePolicy::default()))),
-            faces: has(Role::Faces).then(|| Mutex::new(FaceWatch::new(FacePolicy::default()))),
+            faces: has(Role::Faces).then(|| {
+                let challenge = challenge.then(ChallengePolicy::default);
+                Mutex::new(FaceWatch::new(FacePolicy::default(), challenge))
+            }),
         });
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
@@ -183,6 +188,9 @@ impl Thread {
             let received = unit.received;
             eye.look_every = if self.subject.settled() { LOOK_AGAIN_EVERY } else { LOOK_EVERY };
             let occupied = self.subject.occupied();
+            if self.subject.challenging() {
+                eye.stay(now);
+            }
             for out in eye.take(unit, late, occupied) {
                 match out {
                     Out::Decoded { frame, at, count } => {
@@ -299,6 +307,12 @@ impl Eye {
         self.awake_until = now + TRIGGERED_FOR;
         self.look_until = now + TRIGGERED_FOR;
         self.looked = Duration::ZERO;
+    }
+
+    /// Stays awake: what follows must not be missed, also where nothing moves.
+    fn stay(&mut self, now: Duration) {
+        self.awake_until = self.awake_until.max(now + SUSPECT_FOR);
+        self.look_until = self.look_until.max(now + SUSPECT_FOR);
     }
 
     fn take(&mut self, unit: Arc<AccessUnit>, late: Duration, occupied: bool) -> Vec<Out> {

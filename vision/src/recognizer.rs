@@ -135,6 +135,76 @@ mod tests {
     }
 
     #[test]
+    fn what_the_enrolment_gate_lets_pass_is_still_the_same_face_and_what_it_refuses_says_why() {
+        let (_, photo) = portraits().into_iter().next().expect("the demo has photographs");
+        let whole = Frame::from_image_bytes(&photo).expect("is a picture").to_rgb();
+        let own = Embedding::normalised(&enrol::template(recognizer(), &photo).expect("a portrait")).expect("a length");
+        let bright = |rgb: &Rgb| {
+            let frame = rgb.clone().into_frame(Duration::ZERO);
+            recognizer().faces(&frame, &FaceOptions::default()).expect("runs").swap_remove(0).quality.brightness
+        };
+        let lit = |to: f32| {
+            let by = to / bright(&whole);
+            let data = whole.data().iter().map(|&v| (f32::from(v) * by).round().min(255.0) as u8).collect();
+            Rgb::from_bytes(whole.width(), whole.height(), data).expect("sized").to_jpeg(90).expect("encodes")
+        };
+        let dim = enrol::template(recognizer(), &lit(enrol::BRIGHTNESS.start() + 5.0)).expect("lit enough");
+        let cosine = own.cosine(&Embedding::normalised(&dim).expect("a length"));
+        assert!(cosine >= 0.5, "a door would not open to the face at the edge of the gate: {cosine}");
+        let verdict = |photo: &[u8]| enrol::judge(recognizer(), photo).expect("is a picture").verdict;
+        assert_eq!(verdict(&lit(enrol::BRIGHTNESS.start() - 10.0)).map_err(|e| e.code()), Err("face_too_dark"));
+        let soft = Frame::from_image_bytes(&photo).expect("is a picture");
+        let soft = soft.rgb_resized(soft.width() / 12, soft.height() / 12).into_frame(Duration::ZERO);
+        let soft = soft.rgb_resized_bilinear(whole.width(), whole.height()).to_jpeg(90).expect("encodes");
+        assert_eq!(verdict(&soft).map_err(|error| error.code()), Err("face_blurred"));
+        let judged = enrol::judge(recognizer(), &photo).expect("is a picture");
+        let [x, y, w, h] = judged.face.expect("a face");
+        assert!(judged.verdict.is_ok() && x > 0.0 && y > 0.0 && x + w < 1.0 && y + h < 1.0, "{judged:?}");
+        let nobody = enrol::judge(recognizer(), &empty_scene().to_rgb().to_jpeg(90).expect("encodes")).expect("reads");
+        assert_eq!((nobody.face, nobody.verdict.map_err(|e| e.code())), (None, Err("no_face")));
+        let few = enrol::templates(recognizer(), &[&photo, &photo]).map_err(|error| error.code());
+        let twice = enrol::templates(recognizer(), &[&photo, &photo, &photo]).map_err(|error| error.code());
+        assert_eq!((few, twice), (Err("too_few_photos"), Err("same_photo")));
+    }
+
+    #[test]
+    fn a_portrait_has_open_eyes_and_its_mirror_image_turns_the_other_way() {
+        let options = FaceOptions { gaze: true, ..FaceOptions::default() };
+        let read = |rgb: &Rgb| {
+            let frame = rgb.clone().into_frame(Duration::ZERO);
+            recognizer().faces(&frame, &options).expect("runs").swap_remove(0)
+        };
+        for (who, photo) in portraits() {
+            let rgb = Frame::from_image_bytes(&photo).expect("is a picture").to_rgb();
+            let (w, row) = (rgb.width(), 3 * rgb.width() as usize);
+            let mirrored = rgb.data().chunks_exact(row).flat_map(|row| row.chunks_exact(3).rev().flatten().copied());
+            let mirrored = Rgb::from_bytes(w, rgb.height(), mirrored.collect()).expect("sized");
+            let (face, other) = (read(&rgb), read(&mirrored));
+            let (a, b) = (face.gaze.expect("was asked for"), other.gaze.expect("was asked for"));
+            assert!((a.turn + b.turn).abs() < 0.08, "{who}: {a:?} and mirrored {b:?}");
+            assert!(a.eyes_open >= 0.65 && b.eyes_open >= 0.65, "{who}: {a:?} and mirrored {b:?}");
+            // Shut: the skin between brow and eye drawn over the eyes, a line of lashes below it.
+            let mut shut = rgb.clone();
+            let [left, right, ..] = face.landmarks;
+            let apart = right[0] - left[0];
+            for [x, y] in [left, right] {
+                let (x, y, rx, ry) = (x as i64, y as i64, (0.36 * apart) as i64, (0.14 * apart) as i64);
+                for dy in -ry..=ry {
+                    for dx in -rx..=rx {
+                        let from = rgb.pixel((x + dx) as u32, (y - ry - (dy + ry) / 4) as u32);
+                        let dark = (dy - ry / 2).abs() <= 1;
+                        let at = 3 * ((y + dy) as usize * w as usize + (x + dx) as usize);
+                        let skin = from.iter().map(|v| if dark { v / 2 } else { *v });
+                        shut.data_mut()[at..at + 3].iter_mut().zip(skin).for_each(|(to, v)| *to = v);
+                    }
+                }
+            }
+            let closed = read(&shut).gaze.expect("was asked for").eyes_open;
+            assert!(closed <= 0.35, "{who} with the eyes drawn shut: {closed}");
+        }
+    }
+
+    #[test]
     fn a_face_is_described_alike_from_a_decoder_s_planes_and_from_rgb() {
         let (_, photo) = portraits().into_iter().next().expect("the demo has photographs");
         let rgb = Frame::from_image_bytes(&photo).expect("is a picture");

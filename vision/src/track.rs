@@ -350,6 +350,7 @@ mod tests {
             liveness: 0.9,
             landmarks: [[0.0; 2]; 5],
             quality: FaceQuality { sharpness: 100.0, brightness: 100.0, turn: 0.0 },
+            gaze: None,
         };
         let mut tracks = FaceTracks::new(FacePolicy::default());
         let news: Vec<_> =

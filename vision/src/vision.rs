@@ -6,6 +6,7 @@ use crate::figures::{Latency, Spread};
 use crate::hub::Hub;
 use crate::models::RuntimePaths;
 use crate::overlay::Boxes;
+use crate::pipeline::doorway::Prompt;
 use crate::pipeline::pool::{Loader, OnProblem, Pool, Readers, Sink};
 use crate::pipeline::{Analysis, Role, picture};
 use crate::problems::{Problems, Tell};
@@ -88,6 +89,8 @@ pub struct CameraConfig {
     pub roles: Vec<Role>,
     /// Whether a dark, covered, blurred or turned picture is told; only of a camera that is looked at.
     pub watch_view: bool,
+    /// Whether the faces it sees open doors only after the active challenge.
+    pub challenge: bool,
 }
 
 impl CameraConfig {
@@ -106,6 +109,7 @@ impl CameraConfig {
             keep_days: None,
             roles: Vec::new(),
             watch_view: true,
+            challenge: false,
         }
     }
 }
@@ -308,7 +312,7 @@ impl Vision {
         let (pool, sink, on_problem) = (inner.pool.clone(), inner.sink.clone(), inner.on_problem.clone());
         let analysis = (!config.roles.is_empty())
             .then(|| {
-                let (key, view) = (config.key.clone(), config.watch_view);
+                let (key, view) = (config.key.clone(), (config.watch_view, config.challenge));
                 Analysis::start(config.id, key, &config.roles, view, pool, sink, on_problem)
             })
             .transpose()
@@ -442,6 +446,11 @@ impl Vision {
     /// Follows what recognition finds in a camera's pictures, to draw it over them. `None`: no such camera.
     pub fn overlay(&self, id: DeviceId) -> Option<tokio::sync::watch::Receiver<Arc<Boxes>>> {
         self.camera(id).map(|_| self.inner.pool.overlays.follow(id))
+    }
+
+    /// What the screens of this camera's doors say, from now on. `None`: no such camera, or its doors ask nothing.
+    pub fn prompt(&self, camera: DeviceId) -> Option<tokio::sync::watch::Receiver<Prompt>> {
+        self.camera(camera).filter(|camera| camera.config.challenge).map(|_| self.inner.pool.prompts.follow(camera))
     }
 
     /// Where an observation's picture lies; `at` is its `observed_at`.

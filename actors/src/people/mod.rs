@@ -1,27 +1,21 @@
 //! People: who is known here, what they hold, and the faces they consented to.
 
 mod expiry;
+pub mod face;
 mod seal;
 pub(crate) mod store;
 
+pub use face::{ConsentInput, FaceInput, FaceView, Gallery, GalleryFace};
 pub use seal::SealError;
 
 use crate::error::Error;
 use crate::root::System;
 use gatehouse_core::access::{CredentialKind, normal_card, normal_plate};
 use gatehouse_core::event::Body;
-use gatehouse_core::id::{CredentialId, DeviceId, PersonId};
-use gatehouse_core::people::{PersonKind, consent};
+use gatehouse_core::id::{CredentialId, PersonId};
+use gatehouse_core::people::PersonKind;
 use jiff::Timestamp;
-use seal::PersonKey;
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
-use tracing::warn;
-
-/// Templates of one person.
-const MOST_TEMPLATES: usize = 10;
-/// Numbers of one template.
-const MOST_NUMBERS: usize = 2_048;
 
 /// A person. Field names are the wire's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,18 +42,6 @@ pub struct CredentialView {
     pub valid_from: Option<Timestamp>,
     pub valid_until: Option<Timestamp>,
     pub enabled: bool,
-}
-
-/// What is kept of a person's face. Field names are the wire's.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the names say it")]
-pub struct FaceView {
-    pub enrolled: bool,
-    pub photos: i64,
-    pub consent_at: Option<Timestamp>,
-    pub model: String,
-    /// Devices that have not said yet that they removed it.
-    pub still_at: Vec<DeviceId>,
 }
 
 /// A person as someone writes them.
@@ -90,39 +72,6 @@ pub struct CredentialInput {
     pub valid_until: Option<Timestamp>,
 }
 
-/// Templates to be enrolled, with the consent they rest on.
-#[derive(Clone, Debug, PartialEq)]
-pub struct FaceInput {
-    /// One per photograph.
-    pub templates: Vec<Vec<f32>>,
-    /// The model that made them.
-    pub model: String,
-    /// The text that the person was shown.
-    pub consent_text: String,
-    /// How they consented.
-    pub channel: String,
-}
-
-/// One face of the gallery.
-#[derive(Clone, Debug, PartialEq)]
-pub struct GalleryFace {
-    /// Whose.
-    pub person: PersonId,
-    /// The template.
-    pub template: Vec<f32>,
-    /// The model that made it.
-    pub model: String,
-}
-
-/// All enrolled faces, decrypted for the matcher.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Gallery {
-    /// Grows at every change.
-    pub version: u64,
-    /// The faces.
-    pub faces: Vec<GalleryFace>,
-}
-
 fn check_person(system: &System, input: &PersonInput) -> Result<(), Error> {
     if input.name.trim().is_empty() || input.name.chars().count() > 100 {
         return Err(Error::invalid("name", "name", "a person needs a name of at most 100 characters"));
@@ -139,12 +88,17 @@ fn check_person(system: &System, input: &PersonInput) -> Result<(), Error> {
 impl System {
     /// People by name, unit or plate.
     pub async fn people(&self, q: &str, limit: i64) -> Result<Vec<PersonView>, Error> {
-        Ok(store::list(self.pool(), q, limit.clamp(1, 10_000)).await?)
+        let mut people = store::list(self.pool(), q, limit.clamp(1, 10_000)).await?;
+        let measure = self.measure();
+        people.iter_mut().for_each(|person| measure.apply(&mut person.face));
+        Ok(people)
     }
 
     /// One person.
     pub async fn person(&self, id: PersonId) -> Result<PersonView, Error> {
-        store::get(self.pool(), id).await?.ok_or(Error::NotFound { what: "person" })
+        let mut person = store::get(self.pool(), id).await?.ok_or(Error::NotFound { what: "person" })?;
+        self.measure().apply(&mut person.face);
+        Ok(person)
     }
 
     /// Adds a person.
@@ -152,7 +106,7 @@ impl System {
         check_person(self, &input)?;
         let id = PersonId(self.clock().uuid());
         store::create(self.pool(), id, &input, self.now()).await?;
-        self.people_changed(id, "created", by).await?;
+        people_changed(self, id, "created", by).await?;
         self.person(id).await
     }
 
@@ -162,7 +116,7 @@ impl System {
         if !store::update(self.pool(), id, &input).await? {
             return Err(Error::NotFound { what: "person" });
         }
-        self.people_changed(id, "updated", by).await?;
+        people_changed(self, id, "updated", by).await?;
         self.person(id).await
     }
 
@@ -172,7 +126,7 @@ impl System {
             return Err(Error::NotFound { what: "person" });
         }
         self.gallery_moved();
-        self.people_changed(id, "deleted", by).await?;
+        people_changed(self, id, "deleted", by).await?;
         self.tell_removals().await
     }
 
@@ -202,7 +156,7 @@ impl System {
             code: "credential_in_use",
             message: "this card or plate is in use already: remove it there first".into(),
         })?;
-        self.people_changed(person, "credential_added", by).await?;
+        people_changed(self, person, "credential_added", by).await?;
         Ok(view)
     }
 
@@ -210,7 +164,7 @@ impl System {
     pub async fn credential_remove(&self, id: CredentialId, by: &str) -> Result<(), Error> {
         let person = store::credential_remove(self.pool(), id, self.now()).await?;
         let person = person.ok_or(Error::NotFound { what: "credential" })?;
-        self.people_changed(person, "credential_removed", by).await
+        people_changed(self, person, "credential_removed", by).await
     }
 
     /// Gives a removed card or plate back, unless someone else has it now.
@@ -219,86 +173,13 @@ impl System {
             code: "credential_in_use",
             message: "it was not removed, or is in use by someone else".into(),
         })?;
-        self.people_changed(person, "credential_added", by).await?;
+        people_changed(self, person, "credential_added", by).await?;
         Ok(view)
     }
+}
 
-    /// Enrols a face with the consent it rests on; the number of templates now kept.
-    pub async fn face_add(&self, person: PersonId, input: FaceInput, by: &str) -> Result<usize, Error> {
-        let known = self.person(person).await?;
-        consent::check(&input.consent_text, &input.channel)
-            .map_err(|error| Error::invalid("consent_missing", "consent_text", error))?;
-        let kept = usize::try_from(known.face.photos).unwrap_or(0) + input.templates.len();
-        if input.templates.is_empty() || kept > MOST_TEMPLATES {
-            let message = format!("a person has 1 to {MOST_TEMPLATES} face templates");
-            return Err(Error::invalid("templates", "photo", message));
-        }
-        if input.templates.iter().any(|t| t.is_empty() || t.len() > MOST_NUMBERS || t.iter().any(|x| !x.is_finite())) {
-            return Err(Error::invalid("templates", "photo", "a face template is not a list of finite numbers"));
-        }
-        let sealed_error = |error: SealError| Error::Conflict { code: "face_key", message: error.to_string() };
-        let master = &self.inner().master_key;
-        let wrapped = store::face_key(self.pool(), person).await?;
-        let (key, wrapped) = match wrapped {
-            Some(wrapped) => (PersonKey::unwrap(master, person, &wrapped).map_err(sealed_error)?, None),
-            None => {
-                let key = PersonKey::new().map_err(sealed_error)?;
-                let wrapped = key.wrap(master, person).map_err(sealed_error)?;
-                (key, Some(wrapped))
-            }
-        };
-        let sealed: Result<Vec<_>, _> = input.templates.iter().map(|template| key.seal(person, template)).collect();
-        let sealed = sealed.map_err(sealed_error)?;
-        let kept = store::face_add(self.pool(), person, wrapped, &sealed, &input, by, self.now()).await?;
-        self.gallery_moved();
-        self.people_changed(person, "face_added", by).await?;
-        Ok(kept)
-    }
-
-    /// Takes a consent back: the key and the templates are gone, and every device that keeps faces is told to forget it.
-    pub async fn face_delete(&self, person: PersonId, by: &str) -> Result<(), Error> {
-        self.person(person).await?;
-        store::face_delete(self.pool(), person, by, self.now()).await?;
-        self.gallery_moved();
-        self.tell_removals().await
-    }
-
-    /// Puts removed faces on the log, from where the devices that keep them are told. Said again after a crash: the removal and
-    /// its word are stored together, and a device told twice has nothing to remove the second time.
-    pub(crate) async fn tell_removals(&self) -> Result<(), Error> {
-        for (person, by) in store::removals(self.pool()).await? {
-            self.people_changed(person, "face_deleted", &by).await?;
-            store::removal_told(self.pool(), person).await?;
-        }
-        Ok(())
-    }
-
-    /// All enrolled faces, decrypted for the matcher. One that does not open is left out and told.
-    pub async fn gallery(&self) -> Result<Gallery, Error> {
-        let version = *self.inner().gallery.borrow();
-        let mut faces = Vec::new();
-        for row in store::gallery(self.pool()).await? {
-            let opened = PersonKey::unwrap(&self.inner().master_key, row.person, &row.wrapped)
-                .and_then(|key| key.open(row.person, &row.sealed));
-            match opened {
-                Ok(template) => faces.push(GalleryFace { person: row.person, template, model: row.model }),
-                Err(error) => warn!(person.id = %row.person, "{error}"),
-            }
-        }
-        Ok(Gallery { version, faces })
-    }
-
-    /// Tells the version of the gallery at each change.
-    pub fn gallery_changed(&self) -> watch::Receiver<u64> {
-        self.inner().gallery.subscribe()
-    }
-
-    fn gallery_moved(&self) {
-        self.inner().gallery.send_modify(|version| *version += 1);
-    }
-
-    async fn people_changed(&self, person: PersonId, what: &str, by: &str) -> Result<(), Error> {
-        self.refresh_access().await?;
-        self.tell_about(by, Body::PeopleChanged { person, what: what.to_owned() }).await
-    }
+/// After a change of a person: the doors decide by it, and the log tells.
+pub(crate) async fn people_changed(system: &System, person: PersonId, what: &str, by: &str) -> Result<(), Error> {
+    system.refresh_access().await?;
+    system.tell_about(by, Body::PeopleChanged { person, what: what.to_owned() }).await
 }

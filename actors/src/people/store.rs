@@ -1,13 +1,14 @@
 //! People, credentials, consents and sealed faces.
 
-use super::{CredentialInput, CredentialView, FaceInput, FaceView, PersonInput, PersonView};
+use super::face::store::{guardian, to_be_removed};
+use super::face::{FaceView, RemovalView};
+use super::{CredentialInput, CredentialView, PersonInput, PersonView};
 use crate::error::{Doing, StoreError};
 use gatehouse_core::access::CredentialKind;
-use gatehouse_core::id::{CredentialId, DeviceId, PersonId};
+use gatehouse_core::id::{CommandId, CredentialId, DeviceId, PersonId};
 use gatehouse_core::people::PersonKind;
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
-use ring::digest;
 use sqlx::{PgConnection, PgPool};
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -23,7 +24,48 @@ struct PersonRow {
     levels: Vec<String>,
     photos: i64,
     model: Option<String>,
+    dimension: Option<i32>,
     consent_at: Option<jiff_sqlx::Timestamp>,
+    version: Option<String>,
+    born: Option<jiff_sqlx::Date>,
+    guardian_name: Option<String>,
+    guardian_relation: Option<String>,
+}
+
+#[derive(sqlx::FromRow)]
+struct RemovalRow {
+    person: String,
+    id: Uuid,
+    device: Uuid,
+    state: String,
+    at: jiff_sqlx::Timestamp,
+    changed_at: jiff_sqlx::Timestamp,
+}
+
+/// What the devices said of the removal of one person's face.
+#[derive(Default)]
+struct Removed {
+    still_at: Vec<DeviceId>,
+    newest: Vec<RemovalView>,
+}
+
+impl Removed {
+    /// Takes the rows of a person in the order they were asked.
+    fn take(&mut self, row: RemovalRow) {
+        let device = DeviceId(row.device);
+        let pending = matches!(row.state.as_str(), "queued" | "sent" | "acked");
+        if pending && !self.still_at.contains(&device) {
+            self.still_at.push(device);
+        }
+        self.newest.retain(|view| view.device != device);
+        self.newest.push(RemovalView {
+            device,
+            command: CommandId(row.id),
+            state: row.state,
+            asked_at: row.at.to_jiff(),
+            changed_at: row.changed_at.to_jiff(),
+        });
+    }
 }
 
 #[derive(sqlx::FromRow)]
@@ -67,20 +109,20 @@ async fn with_credentials(pool: &PgPool, rows: Vec<PersonRow>) -> Result<Vec<Per
     .fetch_all(pool)
     .await
     .doing("read credentials")?;
-    let unconfirmed: Vec<(String, Uuid)> = sqlx::query_as(
-        "select what ->> 'person', device
+    let told: Vec<RemovalRow> = sqlx::query_as(
+        "select what ->> 'person' as person, id, device, state, at, changed_at
          from command
-         where verb = 'forget_face' and state in ('queued', 'sent', 'acked') and what ->> 'person' = any($1)
+         where verb = 'forget_face' and what ->> 'person' = any($1)
          order by at, device",
     )
     .bind(ids.iter().map(Uuid::to_string).collect::<Vec<_>>())
     .fetch_all(pool)
     .await
     .doing("read the command ledger")?;
-    let mut still_at: BTreeMap<Uuid, Vec<DeviceId>> = BTreeMap::new();
-    for (person, device) in unconfirmed {
-        if let Ok(person) = Uuid::parse_str(&person) {
-            still_at.entry(person).or_default().push(DeviceId(device));
+    let mut removed: BTreeMap<Uuid, Removed> = BTreeMap::new();
+    for row in told {
+        if let Ok(person) = Uuid::parse_str(&row.person) {
+            removed.entry(person).or_default().take(row);
         }
     }
     let mut held: BTreeMap<Uuid, Vec<CredentialView>> = BTreeMap::new();
@@ -91,6 +133,7 @@ async fn with_credentials(pool: &PgPool, rows: Vec<PersonRow>) -> Result<Vec<Per
         .map(|row| {
             let kind: PersonKind = serde_json::from_value(serde_json::Value::String(row.kind))
                 .map_err(|_| StoreError::Unreadable { what: "person" })?;
+            let Removed { still_at, newest } = removed.remove(&row.id).unwrap_or_default();
             Ok(PersonView {
                 id: PersonId(row.id),
                 name: row.name,
@@ -103,9 +146,15 @@ async fn with_credentials(pool: &PgPool, rows: Vec<PersonRow>) -> Result<Vec<Per
                 face: FaceView {
                     enrolled: row.photos > 0,
                     photos: row.photos,
-                    consent_at: row.consent_at.map(|at| at.to_jiff()),
                     model: row.model.unwrap_or_default(),
-                    still_at: still_at.remove(&row.id).unwrap_or_default(),
+                    dimension: row.dimension.unwrap_or_default(),
+                    consent_at: row.consent_at.map(|at| at.to_jiff()),
+                    consent_version: row.version.unwrap_or_default(),
+                    guardian: guardian(row.guardian_name, row.guardian_relation),
+                    ask_again: None,
+                    still_at,
+                    removals: newest,
+                    born: row.born.map(|born| born.to_jiff()),
                 },
             })
         })
@@ -115,10 +164,17 @@ async fn with_credentials(pool: &PgPool, rows: Vec<PersonRow>) -> Result<Vec<Per
 /// People whose name, unit or plate contains a text.
 pub(crate) async fn list(pool: &PgPool, q: &str, limit: i64) -> Result<Vec<PersonView>, StoreError> {
     let rows: Vec<PersonRow> = sqlx::query_as(
-        "select p.id, p.name, p.phone, p.unit, p.kind, p.note, p.levels, f.photos, f.model,
-                (select max(given_at) from consent c where c.person = p.id and c.withdrawn_at is null) as consent_at
+        "select p.id, p.name, p.phone, p.unit, p.kind, p.note, p.levels, f.photos, f.model, f.dimension,
+                c.given_at as consent_at, c.version, c.born, c.guardian_name, c.guardian_relation
          from person p
-         cross join lateral (select count(*) as photos, max(model) as model from face_template t where t.person = p.id) f
+         cross join lateral (select count(*) as photos, max(model) as model, max(dimension) as dimension
+                             from face_template t
+                             where t.person = p.id) f
+         left join lateral (select given_at, version, born, guardian_name, guardian_relation
+                            from consent
+                            where person = p.id and withdrawn_at is null
+                            order by given_at desc, id desc
+                            limit 1) c on true
          where p.deleted_at is null
            and ($1 = '' or p.name ilike '%' || $1 || '%' or p.unit ilike '%' || $1 || '%'
                 or exists (select from credential c where c.person = p.id and c.removed_at is null
@@ -137,10 +193,17 @@ pub(crate) async fn list(pool: &PgPool, q: &str, limit: i64) -> Result<Vec<Perso
 /// One person.
 pub(crate) async fn get(pool: &PgPool, id: PersonId) -> Result<Option<PersonView>, StoreError> {
     let rows: Vec<PersonRow> = sqlx::query_as(
-        "select p.id, p.name, p.phone, p.unit, p.kind, p.note, p.levels, f.photos, f.model,
-                (select max(given_at) from consent c where c.person = p.id and c.withdrawn_at is null) as consent_at
+        "select p.id, p.name, p.phone, p.unit, p.kind, p.note, p.levels, f.photos, f.model, f.dimension,
+                c.given_at as consent_at, c.version, c.born, c.guardian_name, c.guardian_relation
          from person p
-         cross join lateral (select count(*) as photos, max(model) as model from face_template t where t.person = p.id) f
+         cross join lateral (select count(*) as photos, max(model) as model, max(dimension) as dimension
+                             from face_template t
+                             where t.person = p.id) f
+         left join lateral (select given_at, version, born, guardian_name, guardian_relation
+                            from consent
+                            where person = p.id and withdrawn_at is null
+                            order by given_at desc, id desc
+                            limit 1) c on true
          where p.id = $1 and p.deleted_at is null",
     )
     .bind(id.0)
@@ -289,116 +352,6 @@ pub(crate) async fn credential_undo(
     Ok(row.map(|row| (PersonId(row.person), row.into())))
 }
 
-/// A person's wrapped key.
-pub(crate) async fn face_key(pool: &PgPool, person: PersonId) -> Result<Option<Vec<u8>>, StoreError> {
-    sqlx::query_scalar("select wrapped from face_key where person = $1")
-        .bind(person.0)
-        .fetch_optional(pool)
-        .await
-        .doing("read a face key")
-}
-
-/// Stores templates with their consent; how many there are now.
-pub(crate) async fn face_add(
-    pool: &PgPool,
-    person: PersonId,
-    wrapped: Option<Vec<u8>>,
-    sealed: &[Vec<u8>],
-    input: &FaceInput,
-    by: &str,
-    now: Timestamp,
-) -> Result<usize, StoreError> {
-    const DOING: &str = "store a face";
-    let mut tx = pool.begin().await.doing(DOING)?;
-    if let Some(wrapped) = wrapped {
-        // Two enrolments at once must not seal with different keys: the second one fails here.
-        sqlx::query("insert into face_key (person, wrapped) values ($1, $2)")
-            .bind(person.0)
-            .bind(wrapped)
-            .execute(&mut *tx)
-            .await
-            .doing(DOING)?;
-    }
-    sqlx::query(
-        "insert into consent (person, purpose, text, text_sha256, channel, recorded_by, given_at)
-         values ($1, 'face', $2, $3, $4, $5, $6)",
-    )
-    .bind(person.0)
-    .bind(&input.consent_text)
-    .bind(digest::digest(&digest::SHA256, input.consent_text.as_bytes()).as_ref())
-    .bind(&input.channel)
-    .bind(by)
-    .bind(now.to_sqlx())
-    .execute(&mut *tx)
-    .await
-    .doing(DOING)?;
-    for template in sealed {
-        sqlx::query("insert into face_template (person, model, sealed, created_at) values ($1, $2, $3, $4)")
-            .bind(person.0)
-            .bind(&input.model)
-            .bind(template)
-            .bind(now.to_sqlx())
-            .execute(&mut *tx)
-            .await
-            .doing(DOING)?;
-    }
-    let kept: i64 = sqlx::query_scalar("select count(*) from face_template where person = $1")
-        .bind(person.0)
-        .fetch_one(&mut *tx)
-        .await
-        .doing(DOING)?;
-    tx.commit().await.doing(DOING)?;
-    Ok(usize::try_from(kept).unwrap_or(0))
-}
-
-/// Shreds a person's key, and with it their templates; the consent is withdrawn.
-pub(crate) async fn face_delete(pool: &PgPool, person: PersonId, by: &str, now: Timestamp) -> Result<(), StoreError> {
-    const DOING: &str = "delete a face";
-    let mut tx = pool.begin().await.doing(DOING)?;
-    sqlx::query("delete from face_key where person = $1").bind(person.0).execute(&mut *tx).await.doing(DOING)?;
-    to_be_removed(&mut tx, person, by, now).await.doing(DOING)?;
-    sqlx::query("update consent set withdrawn_at = $2 where person = $1 and withdrawn_at is null")
-        .bind(person.0)
-        .bind(now.to_sqlx())
-        .execute(&mut *tx)
-        .await
-        .doing(DOING)?;
-    tx.commit().await.doing(DOING)
-}
-
-async fn to_be_removed(conn: &mut PgConnection, person: PersonId, by: &str, now: Timestamp) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "insert into face_removal (person, by, asked_at)
-         values ($1, $2, $3)
-         on conflict (person) do nothing",
-    )
-    .bind(person.0)
-    .bind(by)
-    .bind(now.to_sqlx())
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
-/// Removed faces that the log does not tell yet, and who removed them.
-pub(crate) async fn removals(pool: &PgPool) -> Result<Vec<(PersonId, String)>, StoreError> {
-    let rows: Vec<(Uuid, String)> = sqlx::query_as("select person, by from face_removal order by asked_at, person")
-        .fetch_all(pool)
-        .await
-        .doing("read removed faces")?;
-    Ok(rows.into_iter().map(|(person, by)| (PersonId(person), by)).collect())
-}
-
-/// The log tells of a removed face.
-pub(crate) async fn removal_told(pool: &PgPool, person: PersonId) -> Result<(), StoreError> {
-    sqlx::query("delete from face_removal where person = $1")
-        .bind(person.0)
-        .execute(pool)
-        .await
-        .doing("note a removed face")?;
-    Ok(())
-}
-
 /// When the next card or plate ends whose end was not told.
 pub(crate) async fn next_expiry(pool: &PgPool) -> Result<Option<Timestamp>, StoreError> {
     let at: Option<jiff_sqlx::Timestamp> =
@@ -433,29 +386,4 @@ pub(crate) async fn expired(conn: &mut PgConnection, id: CredentialId, at: Times
         .execute(conn)
         .await?;
     Ok(())
-}
-
-/// A sealed face.
-pub(crate) struct SealedFace {
-    pub person: PersonId,
-    pub wrapped: Vec<u8>,
-    pub sealed: Vec<u8>,
-    pub model: String,
-}
-
-/// All sealed faces.
-pub(crate) async fn gallery(pool: &PgPool) -> Result<Vec<SealedFace>, StoreError> {
-    let rows: Vec<(Uuid, Vec<u8>, Vec<u8>, String)> = sqlx::query_as(
-        "select t.person, k.wrapped, t.sealed, t.model
-         from face_template t
-         join face_key k on k.person = t.person
-         order by t.id",
-    )
-    .fetch_all(pool)
-    .await
-    .doing("read the faces")?;
-    Ok(rows
-        .into_iter()
-        .map(|(person, wrapped, sealed, model)| SealedFace { person: PersonId(person), wrapped, sealed, model })
-        .collect())
 }

@@ -48,7 +48,7 @@ impl From<User> for UserRow {
 }
 
 /// The roles there are.
-const ROLES: [&str; 5] = ["admin", "operator", "guard", "engineer", "manager"];
+const ROLES: [&str; 6] = ["admin", "operator", "guard", "engineer", "manager", "screen"];
 
 fn check_role(role: &str) -> Result<(), Error> {
     if ROLES.contains(&role) {

@@ -1,1 +1,1 @@
-import{En as e,Ht as t,Jt as n,Xt as r,fn as i,sn as a,xt as o,zt as s}from"./index.js";var c=r(`<div><!></div>`);function l(r,l){let u=o(l,`scroll`,3,!1);var d=c();let f;var p=i(d);t(p,()=>l.children),e(d),a(()=>f=s(d,1,`page svelte-1f8rqm3`,null,f,{scroll:u()})),n(r,d)}export{l as t};
+import{Bt as e,Qt as t,St as n,Wt as r,Xt as i,hn as a,kn as o,un as s}from"./index.js";var c=t(`<div><!></div>`);function l(t,l){let u=n(l,`scroll`,3,!1);var d=c();let f;var p=a(d);r(p,()=>l.children),o(d),s(()=>f=e(d,1,`page svelte-1f8rqm3`,null,f,{scroll:u()})),i(t,d)}export{l as t};

@@ -12,6 +12,7 @@ pub mod demo;
 pub mod device;
 pub mod discover;
 pub mod event;
+pub mod face;
 pub mod health;
 pub mod metrics;
 pub mod passage;

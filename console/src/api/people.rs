@@ -1,4 +1,4 @@
-//! People, their credentials and faces.
+//! People and their credentials.
 
 use crate::app::App;
 use crate::auth::SignedIn;
@@ -6,19 +6,15 @@ use crate::error::ApiError;
 use crate::extract::{Ask, At, Body};
 use crate::rbac::Permission;
 use axum::Json;
-use axum::extract::{Extension, Multipart, State};
+use axum::extract::{Extension, State};
 use axum::http::StatusCode;
 use gatehouse_actors::views::{CredentialView, PersonView};
-use gatehouse_actors::{CredentialInput, FaceInput, PersonInput};
+use gatehouse_actors::{CredentialInput, PersonInput};
 use gatehouse_core::access::CredentialKind;
 use gatehouse_core::id::{CredentialId, PersonId};
-use gatehouse_vision::enrol::{self, EnrolError};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
-
-/// Photographs that one enrolment may hold.
-const PHOTOS: usize = 5;
 
 /// Which people to list.
 #[derive(Deserialize, IntoParams)]
@@ -36,13 +32,6 @@ pub struct People {
     /// The people.
     #[schema(value_type = Vec<serde_json::Value>)]
     pub people: Vec<PersonView>,
-}
-
-/// How many templates a face now has.
-#[derive(Serialize, ToSchema)]
-pub struct Enrolled {
-    /// Templates stored.
-    pub templates: usize,
 }
 
 /// People by name.
@@ -132,60 +121,8 @@ pub async fn undo_credential(
     Ok(Json(app.system().credential_undo(id, &who.name).await?))
 }
 
-/// Enrols a face from one to five photographs, with the person's consent.
-///
-/// Multipart: `photo` (JPEG or PNG, repeated), `consent` = `yes`, `consent_text` as it was shown to the person.
-#[utoipa::path(post, path = "/api/people/{id}/face", params(("id" = uuid::Uuid, Path)), responses((status = 201, body = Enrolled)))]
-pub async fn add_face(
-    State(app): State<Arc<App>>,
-    Extension(who): Extension<SignedIn>,
-    At(id): At<PersonId>,
-    mut form: Multipart,
-) -> Result<(StatusCode, Json<Enrolled>), ApiError> {
-    let recognizer = app.recognizer().cloned().ok_or_else(|| {
-        ApiError::unavailable("recognition_off", "recognition is not running").remedy("run `gatehouse check`")
-    })?;
-    let (mut photos, mut consent, mut consent_text) = (Vec::new(), false, String::new());
-    let unreadable =
-        |error: axum::extract::multipart::MultipartError| ApiError::bad_request("bad_body", error.body_text());
-    while let Some(part) = form.next_field().await.map_err(unreadable)? {
-        match part.name().unwrap_or_default() {
-            "photo" | "photos" if photos.len() == PHOTOS => {
-                return Err(ApiError::invalid("photo", "too_many_photos", format!("at most {PHOTOS} photographs")));
-            }
-            "photo" | "photos" => photos.push(part.bytes().await.map_err(unreadable)?),
-            "consent" => consent = part.text().await.map_err(unreadable)? == "yes",
-            "consent_text" => consent_text = part.text().await.map_err(unreadable)?,
-            other => return Err(ApiError::bad_request("bad_body", format!("unknown part {other:?}")).field(other)),
-        }
-    }
-    if !consent || consent_text.trim().is_empty() {
-        return Err(ApiError::invalid("consent", "consent_missing", "a face is stored only with the person's consent")
-            .remedy("show the text, let the person agree, and send it with the photographs"));
-    }
-    if photos.is_empty() {
-        return Err(ApiError::invalid("photo", "no_photo", "no photograph was sent"));
-    }
-    let work = move || photos.iter().map(|photo| enrol::template(&recognizer, photo)).collect::<Result<Vec<_>, _>>();
-    let templates = tokio::task::spawn_blocking(work).await.map_err(ApiError::internal)??;
-    let input = FaceInput { templates, model: enrol::MODEL.to_owned(), consent_text, channel: "console".to_owned() };
-    let templates = app.system().face_add(id, input, &who.name).await?;
-    Ok((StatusCode::CREATED, Json(Enrolled { templates })))
-}
-
-/// Withdraws consent: destroys the person's templates and their key.
-#[utoipa::path(delete, path = "/api/people/{id}/face", params(("id" = uuid::Uuid, Path)), responses((status = 204)))]
-pub async fn delete_face(
-    State(app): State<Arc<App>>,
-    Extension(who): Extension<SignedIn>,
-    At(id): At<PersonId>,
-) -> Result<StatusCode, ApiError> {
-    app.system().face_delete(id, &who.name).await?;
-    Ok(StatusCode::NO_CONTENT)
-}
-
 /// Card numbers are shown whole only to those who may change them.
-fn masked(mut person: PersonView, who: &SignedIn) -> PersonView {
+pub(super) fn masked(mut person: PersonView, who: &SignedIn) -> PersonView {
     if !who.role.may(Permission::PeopleWrite) {
         for credential in person.credentials.iter_mut().filter(|credential| credential.kind == CredentialKind::Card) {
             let tail: String = credential.value.chars().rev().take(3).collect();
@@ -193,11 +130,4 @@ fn masked(mut person: PersonView, who: &SignedIn) -> PersonView {
         }
     }
     person
-}
-
-impl From<EnrolError> for ApiError {
-    fn from(error: EnrolError) -> Self {
-        ApiError::invalid("photo", error.code(), error.to_string())
-            .remedy("send a sharp frontal photograph of one person")
-    }
 }

@@ -2,5 +2,6 @@
 
 pub mod overlay;
 pub mod protocol;
+pub mod screen;
 pub mod session;
 pub mod topic;

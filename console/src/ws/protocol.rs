@@ -88,6 +88,25 @@ pub struct OverlayBox {
     pub sure: bool,
 }
 
+/// What the screen beside a door says: the data of an `ev` of the topic `screen/<door>`. It names nobody.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ScreenFrame {
+    /// `idle`, `ask`, `straight`, `passed`, `failed` or `paused`.
+    pub say: &'static str,
+    /// `ask`: `turn_left`, `turn_right` or `close_eyes`, as the person would say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub action: Option<&'static str>,
+    /// `ask`, `straight`: which action it is, from one, and of how many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step_of: Option<(usize, usize)>,
+    /// `failed`: `too_late`, `other_person` or `gone`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<&'static str>,
+    /// Milliseconds for which it holds; then the screen is idle by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left_ms: Option<u64>,
+}
+
 /// An event that is numbered for one subscription alone: what was left out between two of them leaves no gap.
 pub fn event(id: u32, seq: u64, data: &impl Serialize) -> Option<String> {
     let data = serde_json::to_string(data).ok()?;
@@ -131,6 +150,16 @@ mod tests {
             event(7, 3, &frame).as_deref(),
             Some(include_str!("../../../tests/it/wire/overlay.json").trim_end())
         );
+    }
+
+    #[test]
+    fn a_screen_is_spelt_as_frozen() {
+        let idle = ScreenFrame { say: "idle", action: None, step_of: None, why: None, left_ms: None };
+        let left_ms = Some(6_000);
+        let ask = ScreenFrame { say: "ask", action: Some("turn_left"), step_of: Some((1, 3)), left_ms, ..idle.clone() };
+        let failed = ScreenFrame { say: "failed", why: Some("too_late"), left_ms: Some(3_000), ..idle.clone() };
+        let lines: Vec<_> = [idle, ask, failed].iter().filter_map(|frame| event(2, 1, frame)).collect();
+        assert_eq!(lines.join("\n"), include_str!("../../../tests/it/wire/screen.json").trim_end());
     }
 
     #[test]

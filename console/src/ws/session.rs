@@ -3,13 +3,14 @@
 //! Each subscription is a task that forwards its topic into the connection's queue. The queue is bounded: when a page
 //! cannot keep up, the connection closes with 1013 (try again later) and the page resumes from its last position.
 
-use super::protocol::{self, ClientMessage, Hello, OverlayFrame, Position};
+use super::protocol::{self, ClientMessage, Hello, OverlayFrame, Position, ScreenFrame};
 use super::topic::{Healing, Published, Start, Topic};
 use crate::rbac::{Permission, Role};
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use futures_util::stream::BoxStream;
 use futures_util::{SinkExt, StreamExt};
 use gatehouse_core::id::DeviceId;
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +36,15 @@ pub type Follow = Arc<dyn Fn(DeviceId) -> Option<OverlayStream> + Send + Sync>;
 /// The boxes of a camera, newest first come; the end of the stream is the camera's.
 pub type OverlayStream = BoxStream<'static, OverlayFrame>;
 
+/// Begins to follow the screen of a door; `None`: no such door, or it asks nothing.
+pub type FollowScreen = Arc<dyn Fn(DeviceId) -> Option<ScreenStream> + Send + Sync>;
+
+/// What the screen of a door says, the newest first.
+pub type ScreenStream = BoxStream<'static, ScreenFrame>;
+
+/// The topics of screens begin so; a door's id follows.
+const SCREEN: &str = "screen/";
+
 /// The topics of boxes begin so; a camera's id follows.
 const OVERLAY: &str = "overlay/";
 
@@ -50,6 +60,8 @@ pub struct Connection {
     pub role: Role,
     /// Follows a camera's boxes: `overlay/<camera>`.
     pub overlay: Follow,
+    /// Follows the screen of a door: `screen/<door>`.
+    pub screen: FollowScreen,
     /// Ends when the session does.
     pub ended: tokio_util::sync::CancellationToken,
 }
@@ -122,7 +134,10 @@ impl Connection {
                     return Some(protocol::error(Some(id), "too_many"));
                 }
                 if let Some(camera) = topic.strip_prefix(OVERLAY) {
-                    return self.overlay(id, camera, tx, tasks);
+                    return self.newest(id, Permission::VideoRead, camera, &*self.overlay, tx, tasks);
+                }
+                if let Some(door) = topic.strip_prefix(SCREEN) {
+                    return self.newest(id, Permission::ScreenRead, door, &*self.screen, tx, tasks);
                 }
                 let Some(topic) = self.topics.get(topic.as_str()) else {
                     return Some(protocol::error(Some(id), "unknown_topic"));
@@ -139,19 +154,22 @@ impl Connection {
         }
     }
 
-    fn overlay(
+    /// Follows what only the newest counts of: a camera's boxes, a door's screen.
+    fn newest<T: Serialize + Send + 'static>(
         &self,
         id: u32,
-        camera: &str,
+        permission: Permission,
+        device: &str,
+        follow: &(dyn Fn(DeviceId) -> Option<BoxStream<'static, T>> + Send + Sync),
         tx: &mpsc::Sender<String>,
         tasks: &mut BTreeMap<u32, JoinHandle<()>>,
     ) -> Option<String> {
-        if !self.role.may(Permission::VideoRead) {
+        if !self.role.may(permission) {
             return Some(protocol::error(Some(id), "forbidden"));
         }
-        let stream = camera.parse().ok().and_then(|camera| (self.overlay)(camera));
+        let stream = device.parse().ok().and_then(follow);
         let Some(stream) = stream else { return Some(protocol::error(Some(id), "unknown_topic")) };
-        if let Some(old) = tasks.insert(id, tokio::spawn(draw(stream, id, tx.clone()))) {
+        if let Some(old) = tasks.insert(id, tokio::spawn(show(stream, id, tx.clone()))) {
             old.abort();
         }
         None
@@ -219,8 +237,8 @@ async fn follow(topic: Arc<Topic>, id: u32, seen: Option<u64>, tx: mpsc::Sender<
     }
 }
 
-/// Forwards boxes: only the newest count, so a page that is slow is left out rather than cut off.
-async fn draw(mut stream: OverlayStream, id: u32, tx: mpsc::Sender<String>) {
+/// Forwards what only the newest counts of: a page that is slow is left out rather than cut off.
+async fn show<T: Serialize>(mut stream: BoxStream<'static, T>, id: u32, tx: mpsc::Sender<String>) {
     // Nothing of what was before is of use: every subscription counts from one.
     if tx.send(protocol::addressed("snap", id, "\"seq\":0,\"data\":null}")).await.is_err() {
         return;

@@ -109,8 +109,13 @@ export const people = PEOPLE.map(([name, kind, unit, tail, plate], n) => ({
     { id: id(), kind: 'card', value: `••••••${String(4210 + n * 37)}`, valid_from: null, valid_until: kind === 'visitor' ? ago(-86400 * 3) : null, enabled: true },
     ...(plate ? [{ id: id(), kind: 'plate', value: plate.replace('·', ''), valid_from: null, valid_until: null, enabled: true }] : []),
   ],
-  face: n < 4 ? { enrolled: true, photos: 2, consent_at: ago(86400 * (20 + n)), model: 'fr-2024' } : { enrolled: false, photos: 0, consent_at: null, model: '' },
+  face: n < 4 ? face({ enrolled: true, photos: 3, consent_at: ago(86400 * (20 + n)), consent_version: '1.0a1b2c3d', model: 'fr_feature/0.0.1', dimension: 512 }) : face(),
 }));
+/** What is kept of a face; nothing unless said. */
+export function face(kept = {}) {
+  return { enrolled: false, photos: 0, model: '', dimension: 0, consent_at: null, consent_version: '', guardian: null, ask_again: null, still_at: [], removals: [], ...kept };
+}
+export const faceNotice = { version: '1.0a1b2c3d', zh: '一、谁处理：演示物业。\n二、目的：仅用于刷脸开门。', en: '1. Who: the mock.\n2. Purpose: only to open doors by face.', renew_days: 365 };
 export const levels = [
   { key: 'residents', name: 'Residents', name_zh: '业主通行', doors: ['door-b1', 'door-b2'], schedule: '24/7' },
   { key: 'all-doors', name: 'All doors', name_zh: '全部门', doors: ['door-b1', 'door-b2', 'door-pump', 'door-b1-12'], schedule: '24/7' },

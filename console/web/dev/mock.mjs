@@ -5,8 +5,11 @@ import { createServer } from 'node:http';
 import { dirname, extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { WebSocketServer } from 'ws';
-import { ago, D, devices, id, levels, people, places, rnd, sops, stories } from './compound.mjs';
+import { ago, D, devices, face, faceNotice, id, levels, people, places, rnd, sops, stories } from './compound.mjs';
 import { clipFile, Stream } from './stream.mjs';
+
+/** Pictures judged: each shows the next pose. */
+let checks = 0;
 
 const DIST = process.env.MOCK_DIST ?? join(dirname(fileURLToPath(import.meta.url)), '../../dist');
 const EPOCH = id();
@@ -382,6 +385,11 @@ function route(method, path, q, body) {
       return p;
     }
     case 'GET access': return { records: newest(access.filter((r) => (!q.get('device') || r.device === q.get('device')) && (!q.get('person') || r.person === q.get('person')))) };
+    case 'GET face-notice': return faceNotice;
+    case 'GET faces': {
+      const kept = people.filter((p) => p.face.enrolled).length;
+      return { people: kept, templates: 3 * kept, filing: 'below', warn_at: 80_000, filing_at: 100_000, model: 'fr_feature/0.0.1', consent_version: faceNotice.version, renew_days: 365, enrol_again: [], consent_again: [], removing: [] };
+    }
     case 'GET people': {
       if (key) return people.find((p) => p.id === key) ?? fail(404, 'not_found');
       const text = (q.get('q') ?? '').toUpperCase();
@@ -389,14 +397,23 @@ function route(method, path, q, body) {
     }
     case 'POST people': {
       if (!key) {
-        const p = { id: id(), name: body.name, phone_tail: (body.phone ?? '').slice(-4), unit: body.unit ?? '', kind: body.kind, note: body.note ?? '', levels: body.levels ?? [], credentials: [], face: { enrolled: false, photos: 0, consent_at: null, model: '' } };
+        const p = { id: id(), name: body.name, phone_tail: (body.phone ?? '').slice(-4), unit: body.unit ?? '', kind: body.kind, note: body.note ?? '', levels: body.levels ?? [], credentials: [], face: face() };
         people.unshift(p);
         return { status: 201, body: p };
       }
       const p = people.find((x) => x.id === key);
+      if (verb === 'consent') {
+        p.face = { ...p.face, consent_at: now(), consent_version: body.version, guardian: body.guardian ?? null, ask_again: null };
+        return { status: 201, body: p };
+      }
+      if (verb === 'face' && sub === 'check') {
+        if (p.face.consent_version !== faceNotice.version) fail(409, 'consent_missing');
+        const pose = ['straight', 'left', 'right'][checks++ % 3];
+        return { accepted: true, pose, problem: null, message: null, face: [0.38, 0.2, 0.24, 0.56] };
+      }
       if (verb === 'face') {
-        p.face = { enrolled: true, photos: 1, consent_at: now(), model: 'fr-2024' };
-        return { status: 201, body: { templates: 1 } };
+        p.face = { ...p.face, enrolled: true, photos: 3, model: 'fr_feature/0.0.1', dimension: 512 };
+        return { status: 201, body: { templates: 3 } };
       }
       const c = { id: id(), kind: body.kind, value: body.kind === 'card' ? `••••••${body.value.slice(-4)}` : body.value, valid_from: null, valid_until: body.valid_until ?? null, enabled: true };
       p.credentials.push(c);
@@ -405,7 +422,7 @@ function route(method, path, q, body) {
     case 'PUT people': { const p = people.find((x) => x.id === key); Object.assign(p, { name: body.name, unit: body.unit, kind: body.kind, note: body.note, levels: body.levels }); return p; }
     case 'DELETE people': {
       const p = people.find((x) => x.id === key);
-      if (verb === 'face') p.face = { enrolled: false, photos: 0, consent_at: null, model: '' };
+      if (verb === 'face') p.face = face();
       else people.splice(people.indexOf(p), 1);
       return { status: 204 };
     }

@@ -44,7 +44,7 @@ export async function startServer({ args: more = [] } = {}) {
   await ready;
   if (!password) throw new Error('no password: set GATEHOUSE_PASSWORD, or use a data directory that has not been started yet');
   return {
-    url, password, mock: !bin, tail,
+    url, password, mock: !bin, tail, data,
     async stop() {
       if (child.exitCode === null) {
         child.kill('SIGTERM');
@@ -100,18 +100,22 @@ export async function startLine(server, { change = (data) => data, video = () =>
   };
 }
 
-export async function startBrowser() {
+/** A browser; `camera`: a film (MJPEG) that its camera shows instead of a test picture. */
+export async function startBrowser({ camera = '' } = {}) {
   const executablePath = process.env.CHROMIUM ?? ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((p) => existsSync(p));
   if (!executablePath) throw new Error('no chromium found: install it, or set CHROMIUM to its path');
   return chromium.launch({
     executablePath,
     headless: true,
-    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--mute-audio', '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream'],
+    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--mute-audio', '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream', ...(camera ? [`--use-file-for-fake-video-capture=${camera}`] : [])],
   });
 }
 
+/** Password of the accounts that stories make. */
+export const SCREEN_PASSWORD = 'a password for stories';
+
 /** A page that is signed in; console errors and refused resources are collected in `page.problems`. */
-export async function signIn(browser, server, { lang = 'zh', theme = 'dark', viewport = { width: 1366, height: 768 }, hash = '#/desk', search = '', reducedMotion = 'no-preference' } = {}) {
+export async function signIn(browser, server, { lang = 'zh', theme = 'dark', viewport = { width: 1366, height: 768 }, hash = '#/desk', search = '', reducedMotion = 'no-preference', user = 'admin', before = async () => {} } = {}) {
   const context = await browser.newContext({ viewport, reducedMotion, acceptDownloads: true });
   await context.addInitScript(([l, th]) => {
     if (!localStorage.getItem('gatehouse.lang')) localStorage.setItem('gatehouse.lang', l);
@@ -124,9 +128,10 @@ export async function signIn(browser, server, { lang = 'zh', theme = 'dark', vie
     if (m.type() === 'error' && !/status of (401|403|404|409|422|503)/.test(m.text())) page.problems.push(m.text());
   });
   page.on('pageerror', (e) => page.problems.push(String(e)));
+  await before(page);
   await page.goto(`${server.url}/${search}${hash}`);
-  await page.fill('input[name=username]', 'admin');
-  await page.fill('input[name=password]', server.password);
+  await page.fill('input[name=username]', user);
+  await page.fill('input[name=password]', user === 'admin' ? server.password : SCREEN_PASSWORD);
   await page.click('button[type=submit]');
   await page.waitForSelector('main#main');
   return page;

@@ -2,6 +2,7 @@
 // Against the real binary: GATEHOUSE_BIN=… node e2e/run.mjs [name …]; without it, against the mock.
 import assert from 'node:assert/strict';
 import { axeAll } from './axe.mjs';
+import { faces } from './faces.mjs';
 import { call, open, play, signIn, startBrowser, startLine, startServer, until } from './lib.mjs';
 
 /** What a tile shows in its middle, as the bytes of a picture: different bytes, different picture. */
@@ -763,6 +764,8 @@ const stories = {
     await until('it goes on', async () => (await at()) > first + 1, 20_000);
     await page.context().close();
   },
+
+  ...faces,
 
   async 'session: an ended session asks to sign in and comes back'({ browser, server }) {
     const page = await signIn(browser, server, { hash: '#/devices?kind=door' });

@@ -26,6 +26,7 @@ export const pages: Page[] = [
   { key: 'watch', needs: 'access.read', title: 'nav.watch', icon: 'watch', letter: 'k', load: () => import('./apps/ops/watch/WatchPage.svelte') },
   { key: 'access', needs: 'access.read', title: 'nav.access', icon: 'access', letter: 'a', load: () => import('./apps/ops/access/AccessPage.svelte') },
   { key: 'people', needs: 'people.read', title: 'nav.people', icon: 'people', letter: 'r', load: () => import('./apps/ops/people/PeoplePage.svelte') },
+  { key: 'faces', needs: 'people.write', title: 'nav.faces', icon: 'faces', letter: 'f', load: () => import('./apps/ops/faces/FacesPage.svelte') },
   { key: 'orders', needs: 'work_order.read', title: 'nav.orders', icon: 'orders', letter: 'w', load: () => import('./apps/ops/orders/OrdersPage.svelte') },
   { key: 'patrol', needs: 'patrol.walk', title: 'nav.patrol', icon: 'patrol', letter: 't', load: () => import('./apps/ops/patrol/PatrolPage.svelte') },
   { key: 'rules', needs: 'rule.read', title: 'nav.rules', icon: 'rules', letter: 'l', load: () => import('./apps/ops/rules/RulesPage.svelte') },
@@ -41,6 +42,16 @@ export const pages: Page[] = [
     needs: 'user.manage',
   },
 ];
+
+/** Reached from a person's file, not from the navigation. */
+export const enrol: Page = {
+  key: 'enrol', title: 'enrol.title', icon: 'faces', letter: '', needs: 'people.write', load: () => import('./apps/ops/enrol/EnrolPage.svelte'),
+};
+
+/** Shown beside a door, without the frame. */
+export const door: Page = {
+  key: 'door', title: 'door.title', icon: 'faces', letter: '', needs: 'screen.read', load: () => import('./apps/door/DoorPage.svelte'),
+};
 
 /** Reached from the user menu, not from the navigation. */
 export const account: Page = {

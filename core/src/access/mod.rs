@@ -3,11 +3,13 @@
 mod credential;
 mod decide;
 mod level;
+mod method;
 mod schedule;
 
 pub use credential::{Credential, CredentialKind, Holder, normal_card, normal_plate};
 pub use decide::{Presented, Snapshot, Verdict, decide};
 pub use level::Level;
+pub use method::{EntryMethod, OTHER_WAYS};
 pub use schedule::{Day, Schedule, ScheduleError, Window};
 
 use crate::id::{AccessId, DeviceId, PersonId, PictureId};

@@ -8,7 +8,7 @@ use super::link::{DeviceKind, PresenceCause, Verb};
 use super::presence::{Turn, Watch};
 use super::telemetry::{PointName, Value};
 use super::{Device, Input, Output, plus, tells};
-use crate::access::{AccessRecord, Attempt, Presented, Verdict, Via, decide};
+use crate::access::{AccessRecord, Attempt, EntryMethod, Presented, Verdict, Via, decide};
 use crate::command::{Command, CommandRefused, CommandState, Delivery, answer_ms};
 use crate::effect::{Effect, Record};
 use crate::event::{Body, Event};
@@ -62,6 +62,12 @@ pub struct DeviceView {
     pub verbs: Vec<String>,
     pub announced: bool,
     pub model: String,
+    /// Ways in that a door offers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub methods: Vec<EntryMethod>,
+    /// Whether a face opens it only after the active challenge: then it has a screen.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub challenge: bool,
 }
 
 /// A device's machine with its surroundings.
@@ -172,6 +178,8 @@ impl<D: Device> Twin<D> {
             verbs: D::verbs(spec).iter().map(|verb| (*verb).to_owned()).collect(),
             announced: spec.announced,
             model: spec.model.clone(),
+            methods: spec.methods.clone(),
+            challenge: spec.challenge,
         }
     }
 

@@ -1,6 +1,10 @@
 //! People: who lives and works here, and what they consented to.
 
 pub mod consent;
+pub mod filing;
+mod notice;
+
+pub use notice::FaceNotice;
 
 use serde::{Deserialize, Serialize};
 

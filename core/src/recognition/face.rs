@@ -101,6 +101,15 @@ impl<P: Copy + PartialEq> FaceAgreement<P> {
         self.verdict(policy)
     }
 
+    /// Takes back what frames said of people who are not known any longer.
+    pub fn forget(&mut self, known: impl Fn(P) -> bool) {
+        for sighting in &mut self.window {
+            if sighting.person.is_some_and(|person| !known(person)) {
+                *sighting = FaceSighting { person: None, cosine: -1.0, ..*sighting };
+            }
+        }
+    }
+
     /// The verdict on the frames held.
     pub fn verdict(&self, policy: &FacePolicy) -> FaceVerdict<P> {
         let recognised = self.window.iter().filter(|s| s.counts(policy)).find_map(|first| {
@@ -167,6 +176,18 @@ mod tests {
         assert!(matches!(verdict(&[seen(1, 0.49); 5]), FaceVerdict::Candidate { .. }));
         assert_eq!(verdict(&[seen(1, 0.39); 5]), FaceVerdict::Unknown);
         assert_eq!(verdict(&[seen(1, f32::NAN); 5]), FaceVerdict::Unknown);
+    }
+
+    #[test]
+    fn frames_that_showed_someone_who_is_no_longer_known_count_for_nobody() {
+        let mut agreement = FaceAgreement::default();
+        let policy = FacePolicy::default();
+        for _ in 0..2 {
+            agreement.push(seen(1, 0.9), &policy);
+        }
+        agreement.forget(|person| person != 1);
+        assert_eq!(agreement.verdict(&policy), FaceVerdict::Unknown);
+        assert_eq!(agreement.push(seen(2, 0.45), &policy), FaceVerdict::Candidate { person: 2, cosine: 0.45 });
     }
 
     fn any_sighting() -> impl Strategy<Value = FaceSighting<u8>> {

@@ -103,6 +103,8 @@ impl Site {
             want(format!("face_doors[{at}].door"), &pair.door, &[DeviceKind::Door]);
         }
 
+        self.check_faces().into_iter().for_each(|(field, what)| wrong(field, what));
+
         for camera in &self.devices {
             for key in camera.presets.keys().filter(|key| !places.contains(key.as_str())) {
                 let field = format!("devices[{}].presets.{key}", camera.key);
@@ -301,6 +303,8 @@ mod tests {
                 "devices[door-1].cameras: \"door-1\" is a door, not a camera",
                 "lanes[in].camera: no device \"cam-9\" is defined",
                 "lanes[in].barrier: \"door-1\" is a door, not a barrier",
+                "face_consent: is missing: say who answers for the faces and where people turn, e.g. face_consent = \
+                 { controller = \"Yard Property Ltd\", contact = \"the desk, telephone 555\" }",
                 "devices[cam-4].presets.gw-1: add \"cam-4\" to the cameras of \"gw-1\": it would never be called",
                 "devices[cam-4].presets.gw-9: is neither a device nor a place",
                 "schedules[day].windows: \"7\" is not an hour: write HH:MM from 00:00 to 24:00",
@@ -309,6 +313,53 @@ mod tests {
                 "people[wu].levels: no level \"none\" is defined",
                 "people[wu].cards: a card number is also \"li\"'s",
             ],
+        );
+    }
+
+    #[test]
+    fn a_door_that_opens_by_face_has_two_other_ways_in_and_a_notice_that_names_who_answers() {
+        let site = |methods: &[&str], face_consent: serde_json::Value| {
+            json!({
+                "name": "Yard",
+                "places": [{"key": "yard", "kind": "site", "name": "Yard"}],
+                "devices": [
+                    {"key": "cam-1", "kind": "camera", "name": "Camera", "place": "yard", "stream": {"url": "rtsp://x/1"}},
+                    {"key": "door-1", "kind": "door", "name": "Door", "place": "yard", "methods": methods},
+                    {"key": "door-2", "kind": "door", "name": "Door", "place": "yard", "methods": ["card"]},
+                ],
+                "face_doors": [{"camera": "cam-1", "door": "door-1"}],
+                "face_consent": face_consent,
+            })
+        };
+        let who = || json!({"controller": "Yard Ltd", "contact": "the desk"});
+        check(site(&["card", "intercom"], who()), &[]);
+        let remedy = "add others that it has, e.g. methods = [\"card\", \"intercom\"], or take the face away";
+        let wrong = |has: &str| {
+            format!(
+                "devices[door-1].methods: a door that opens by face needs 2 other ways in, this one has {has}: {remedy}"
+            )
+        };
+        check(site(&["card"], who()), &[&wrong("\"card\" only")]);
+        check(site(&[], who()), &[&wrong("none")]);
+        check(site(&["card", "card"], who()), &["devices[door-1].methods: names one way in twice"]);
+        let face = "devices[door-1].methods: \"face\" is not written here: it follows from face_doors and faces";
+        check(site(&["face", "card"], who()), &[face]);
+        let mut terminal = site(&["card", "key"], serde_json::Value::Null);
+        terminal["devices"][2]["faces"] = true.into();
+        let got: Site = serde_json::from_value(terminal).unwrap();
+        let got: Vec<_> = got.check().unwrap_err().into_iter().map(|error| error.field).collect();
+        assert_eq!(got, ["devices[door-2].methods", "face_consent"], "also at a terminal of its own");
+        let mut two = site(&["card", "intercom"], who());
+        two["devices"][2]["methods"] = json!(["card", "pin"]);
+        two["face_doors"] = json!([
+            {"camera": "cam-1", "door": "door-1", "challenge": true}, {"camera": "cam-1", "door": "door-2"}
+        ]);
+        let differs =
+            "face_doors[1].challenge: differs from that of \"door-1\", which the same camera opens: give both the same";
+        check(two, &[differs]);
+        check(
+            site(&["card", "pin"], json!({"controller": "Yard Ltd", "contact": " "})),
+            &["face_consent.contact: is empty: the notice before a consent must name it"],
         );
     }
 

@@ -1,7 +1,7 @@
 //! The site resolved to ids: what runs.
 
 use super::{DeviceDef, LimitDef, Site, StreamDef};
-use crate::access::Level;
+use crate::access::{EntryMethod, Level};
 use crate::alarm::{AlarmKind, Sop, default_sop};
 use crate::device::link::{Announcement, DeviceKind};
 use crate::id::{DeviceId, DeviceKey, PlaceId};
@@ -49,6 +49,12 @@ pub struct Spec {
     /// Whether it keeps faces.
     #[serde(default)]
     pub faces: bool,
+    /// Door: the ways in that it offers, the face among them where there is one.
+    #[serde(default)]
+    pub methods: Vec<EntryMethod>,
+    /// Door: whether a face opens it only after the active challenge.
+    #[serde(default)]
+    pub challenge: bool,
     /// Door: open for longer it is held, seconds.
     pub held_after_s: Option<u32>,
     /// Door: how long a grant frees the lock, milliseconds.
@@ -91,6 +97,8 @@ impl Spec {
             timeout_s: def.timeout_s,
             gateway: def.gateway.as_ref().map(DeviceKey::id),
             faces: def.faces,
+            methods: def.methods.clone(),
+            challenge: false,
             held_after_s: def.held_after_s,
             unlock_for_ms: def.unlock_ms,
             release_on_fire: def.release_on_fire.unwrap_or(def.kind == DeviceKind::Door),
@@ -171,6 +179,8 @@ pub struct FaceDoor {
     pub camera: DeviceId,
     /// The door.
     pub door: DeviceId,
+    /// Whether it opens only after the active challenge.
+    pub challenge: bool,
 }
 
 /// The site, resolved.
@@ -205,7 +215,13 @@ impl Compound {
                 plan: place.plan.clone(),
             })
             .collect();
-        let devices: BTreeMap<_, _> = site.devices.iter().map(Spec::configured).map(|spec| (spec.id, spec)).collect();
+        let mut devices: BTreeMap<_, _> =
+            site.devices.iter().map(Spec::configured).map(|spec| (spec.id, spec)).collect();
+        for door in site.devices.iter().filter(|device| site.opens_by_face(device)) {
+            if let Some(spec) = devices.get_mut(&door.key.id()) {
+                spec.methods.insert(0, EntryMethod::Face);
+            }
+        }
         let lanes = site
             .lanes
             .iter()
@@ -217,8 +233,16 @@ impl Compound {
                 same_car: lane.same_car_s.map_or(SAME_CAR, |s| SignedDuration::from_secs(i64::from(s))),
             })
             .collect();
-        let face_doors =
-            site.face_doors.iter().map(|pair| FaceDoor { camera: pair.camera.id(), door: pair.door.id() }).collect();
+        let face_doors: Vec<_> = site
+            .face_doors
+            .iter()
+            .map(|pair| FaceDoor { camera: pair.camera.id(), door: pair.door.id(), challenge: pair.challenge })
+            .collect();
+        for pair in face_doors.iter().filter(|pair| pair.challenge) {
+            if let Some(spec) = devices.get_mut(&pair.door) {
+                spec.challenge = true;
+            }
+        }
         let passable = |spec: &&Spec| matches!(spec.kind, DeviceKind::Door | DeviceKind::Barrier);
         let levels = site
             .levels
@@ -275,6 +299,8 @@ impl Compound {
             timeout_s: None,
             gateway: None,
             faces: false,
+            methods: Vec::new(),
+            challenge: false,
             held_after_s: None,
             unlock_for_ms: None,
             release_on_fire: announcement.kind == DeviceKind::Door,

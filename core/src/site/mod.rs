@@ -5,11 +5,12 @@
 
 mod check;
 mod compound;
+mod face;
 
 pub use check::SiteError;
 pub use compound::{Compound, FaceDoor, Lane, Spec};
 
-use crate::access::Window;
+use crate::access::{EntryMethod, Window};
 use crate::alarm::{AlarmKind, Sop};
 use crate::device::link::DeviceKind;
 use crate::id::DeviceKey;
@@ -48,6 +49,9 @@ pub struct Site {
     /// Doors that a face opens.
     #[serde(default)]
     pub face_doors: Vec<FaceDoorDef>,
+    /// Who answers for faces here: what everyone is told before they consent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub face_consent: Option<FaceConsentDef>,
     /// Schedules.
     #[serde(default)]
     pub schedules: Vec<ScheduleDef>,
@@ -203,6 +207,9 @@ pub struct DeviceDef {
     /// Door or camera: whether it keeps faces, which then are removed there too.
     #[serde(default)]
     pub faces: bool,
+    /// Door: the ways in that it offers besides the face; a door that a face opens needs two.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub methods: Vec<EntryMethod>,
     /// Door: open for longer it is held. Default 30.
     #[serde(default)]
     pub held_after_s: Option<u32>,
@@ -269,6 +276,30 @@ pub struct FaceDoorDef {
     pub camera: DeviceKey,
     /// The door.
     pub door: DeviceKey,
+    /// Whether it opens only after the active challenge: turn the head, close the eyes as its screen asks. The same for all
+    /// doors of one camera.
+    #[serde(default)]
+    pub challenge: bool,
+}
+
+/// Who answers for faces: part of the notice that goes before a consent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FaceConsentDef {
+    /// Legal name of who processes the faces.
+    pub controller: String,
+    /// The same in Chinese, where it differs.
+    #[serde(default)]
+    pub controller_zh: String,
+    /// Where people turn: desk, telephone, address.
+    pub contact: String,
+    /// Days after which a person is asked again. Default 365.
+    #[serde(default = "a_year")]
+    pub renew_days: u32,
+}
+
+fn a_year() -> u32 {
+    365
 }
 
 /// A schedule.

@@ -224,7 +224,7 @@ fn shoot(recognizer: &Recognizer, folder: &Path, file: &str, row: usize, field: 
     let found = reader.find(&frame, &options).map_err(|error| Failure::All(error.into()))?;
     let subject = found.iter().max_by(|a, b| standing(a.bounds, &frame).total_cmp(&standing(b.bounds, &frame)));
     let read = match subject {
-        Some(found) => reader.read_at(&frame, found).map_err(|error| Failure::All(error.into()))?,
+        Some(found) => reader.read_at(&frame, found, false).map_err(|error| Failure::All(error.into()))?,
         None => None,
     };
     let cpu_ms = ms(thread_cpu() - before);

@@ -351,8 +351,7 @@ fn confusions(misses: &[PlateMiss]) -> Vec<Confusion> {
             *times.entry(pair).or_default() += 1;
         }
     }
-    let mut confusions: Vec<_> =
-        times.into_iter().map(|((want, got), times)| Confusion { want, got, times }).collect();
+    let mut confusions: Vec<_> = times.into_iter().map(|((want, got), times)| Confusion { want, got, times }).collect();
     confusions.sort_by_key(|confusion| std::cmp::Reverse(confusion.times));
     confusions
 }
@@ -439,7 +438,11 @@ mod tests {
         assert_eq!((report.accepted, report.accepted_right), (2, 1));
         assert_eq!(report.misses.iter().map(|miss| miss.row).collect::<Vec<_>>(), [3, 4]);
         assert_eq!(report.kinds["single"].rows, 3);
-        assert_eq!(report.confusions, [Confusion { want: '3', got: '8', times: 1 }], "what was not found confuses nothing");
+        assert_eq!(
+            report.confusions,
+            [Confusion { want: '3', got: '8', times: 1 }],
+            "what was not found confuses nothing"
+        );
     }
 
     #[test]

@@ -10,6 +10,8 @@ pub const FACE_POINTS: usize = 5;
 /// Where ArcFace wants those points in its 112 × 112 picture.
 const TEMPLATE: [[f64; 2]; FACE_POINTS] =
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]];
+/// The eye network looks at this many times an eye's width.
+const EYE_SCALE: f64 = 1.6;
 /// Side of the landmark network's input.
 const LANDMARK: u32 = 64;
 
@@ -64,6 +66,30 @@ impl Scene {
         };
         // The 68-point scheme of iBUG 300-W: lids without their corners, nose tip, outer and inner mouth corners.
         [mean(&[37, 38, 40, 41]), mean(&[43, 44, 46, 47]), mean(&[30]), mean(&[48, 60]), mean(&[54, 64])]
+    }
+
+    /// Where both eyes are: middle and width, frame pixels. Missing pairs count as the box's corner.
+    pub(super) fn eyes(&self, pairs: &[f32]) -> [[f64; 3]; 2] {
+        let [x, y, w, h] = self.square;
+        let at = |i: usize, k: usize| pairs.get(2 * i + k).copied().map_or(0.0, f64::from);
+        // The lids give the middle, the corners the width.
+        let eye = |lids: [usize; 4], from: usize, to: usize| {
+            let mean = |k: usize| lids.iter().map(|&i| at(i, k)).sum::<f64>() / 4.0;
+            [x + w * mean(0), y + h * mean(1), (w * (at(to, 0) - at(from, 0))).abs()]
+        };
+        [eye([37, 38, 40, 41], 36, 39), eye([43, 44, 46, 47], 42, 45)]
+    }
+
+    /// An eye with its surroundings, luma; `None` when it spans less than a pixel or lies outside.
+    pub(super) fn eye_input(&self, [x, y, width]: [f64; 3], side: u32) -> Option<Luma> {
+        let span = width * EYE_SCALE;
+        if !(1.0..=1e4).contains(&span) {
+            return None;
+        }
+        let [left, top] = [x - span / 2.0, y - span / 2.0].map(|v| v.max(0.0) as i64);
+        let (left, top) = (left - self.origin[0], top - self.origin[1]);
+        let eye = self.part.view().crop(left, top, span as i64, span as i64)?;
+        Some(eye.resize_bilinear(side, side).view().to_luma())
     }
 
     /// The face turned, scaled and moved so that its points meet the template.

@@ -158,6 +158,11 @@ impl<P: Copy + PartialEq> Gallery<P> {
         self.people.len() != before
     }
 
+    /// Whether a person is known.
+    pub fn contains(&self, person: P) -> bool {
+        self.people.iter().any(|(held, _)| *held == person)
+    }
+
     /// People known.
     pub fn len(&self) -> usize {
         self.people.len()
@@ -209,7 +214,7 @@ mod tests {
         let found = gallery.best(&Embedding::normalised(&values).expect("not zero")).expect("three are known");
         assert_eq!(found.person, 8);
         assert!((found.second.expect("two others") - 0.5 / 0.98f32.sqrt()).abs() < 1e-3);
-        assert!(gallery.remove(8) && !gallery.remove(8));
+        assert!(gallery.contains(8) && gallery.remove(8) && !gallery.contains(8) && !gallery.remove(8));
         assert_eq!(gallery.len(), 2);
         assert_eq!(gallery.best(&Embedding::normalised(&values).expect("not zero")).map(|m| m.person), Some(7));
     }

@@ -6,12 +6,14 @@
 //! ```
 //! A track that is lost re-arms. A poorer decision may be followed by a better one of the same track, never the reverse.
 
+use super::doorway::{self, Doorway, End, Prompt};
 use crate::face::{FaceRead, Gallery};
 use crate::frame::Frame;
 use crate::plate::PlateRead;
 use crate::track::{TrackPolicy, Tracker};
 use gatehouse_core::id::PersonId;
 use gatehouse_core::recognition::Seen;
+use gatehouse_core::recognition::challenge::ChallengePolicy;
 use gatehouse_core::recognition::face::{FaceAgreement, FacePolicy, FaceSighting, FaceVerdict};
 use gatehouse_core::recognition::plate::{PlateColour, PlatePolicy, PlateVerdict, PlateVote};
 use std::time::Duration;
@@ -224,6 +226,8 @@ impl PlateWatch {
 #[derive(Debug)]
 pub struct FaceWatch {
     policy: FacePolicy,
+    /// Where faces open only after a challenge.
+    doorway: Option<Doorway>,
     tracker: Tracker<Visit>,
     /// People said as recognised, and when they were last seen.
     recent: Vec<(PersonId, Duration)>,
@@ -240,13 +244,16 @@ struct Visit {
     liveness: Option<f32>,
     recognised: Option<PersonId>,
     reported: bool,
+    /// Whom it was recognised as, and how surely, before they were challenged.
+    best: Option<(PersonId, f32)>,
 }
 
 impl FaceWatch {
-    /// Nobody in view.
-    pub fn new(policy: FacePolicy) -> Self {
+    /// Nobody in view; with a challenge, a face opens only after it.
+    pub fn new(policy: FacePolicy, challenge: Option<ChallengePolicy>) -> Self {
         Self {
             policy,
+            doorway: challenge.map(Doorway::new),
             tracker: Tracker::new(TrackPolicy::FACES),
             recent: Vec::new(),
             stranger: None,
@@ -257,6 +264,16 @@ impl FaceWatch {
     /// Whether a face is in view.
     pub fn occupied(&self) -> bool {
         !self.tracker.is_empty()
+    }
+
+    /// Whether someone is being challenged: faces are then measured, and pictures are not left out.
+    pub fn is_challenging(&self) -> bool {
+        self.doorway.as_ref().is_some_and(Doorway::is_running)
+    }
+
+    /// What the screens of this camera's doors say; `None` where they have none.
+    pub fn prompt(&self) -> Option<Prompt> {
+        self.doorway.as_ref().map(Doorway::prompt)
     }
 
     /// The faces of the newest frame, with the person where the rule for opening a door was met.
@@ -270,9 +287,13 @@ impl FaceWatch {
         let bounds: Vec<_> = faces.iter().map(|face| face.bounds).collect();
         let tracks = self.tracker.assign(&bounds, now);
         let mut decisions = Vec::new();
+        let mut challenged = Vec::new();
         self.shown.clear();
         for (face, track) in faces.iter().zip(tracks) {
             let Some(visit) = self.tracker.state(track) else { continue };
+            // A consent may have been withdrawn since the last frame.
+            visit.agreement.forget(|person| gallery.contains(person));
+            visit.recognised = visit.recognised.filter(|person| gallery.contains(*person));
             let best = gallery.best(&face.embedding);
             let sighting = FaceSighting {
                 person: best.map(|best| best.person),
@@ -287,7 +308,23 @@ impl FaceWatch {
             visit.liveness = Some(liveness);
             let width_px = face.width_px.max(0.0) as u32;
             let judged = visit.frames >= self.policy.frames;
+            if self.doorway.is_some() {
+                let recognised = match verdict {
+                    FaceVerdict::Recognised { person, .. } => {
+                        // Who passed just now is not asked again when the detector lost them for a moment.
+                        let passed = self.recent.iter_mut().find(|(held, _)| *held == person).map(|(_, at)| *at = now);
+                        Some(person).filter(|_| passed.is_none())
+                    }
+                    FaceVerdict::Candidate { .. } | FaceVerdict::Unknown => None,
+                };
+                let counts = sighting.person.filter(|_| sighting.counts(&self.policy));
+                challenged.push(doorway::Seen { track, recognised, counts, gaze: face.gaze });
+                if let Some(person) = recognised {
+                    visit.best = visit.best.filter(|(held, _)| *held == person).or(Some((person, sighting.cosine)));
+                }
+            }
             let seen = match verdict {
+                FaceVerdict::Recognised { .. } if self.doorway.is_some() => None,
                 FaceVerdict::Recognised { person, cosine, liveness, frames } => {
                     let known = self.recent.iter_mut().find(|(held, _)| *held == person);
                     let new = known.is_none();
@@ -323,7 +360,41 @@ impl FaceWatch {
             self.shown.push((face.bounds, visit.recognised));
             decisions.extend(seen.map(|seen| Decision { seen, bounds: Some(face.bounds), better: None }));
         }
+        decisions.extend(self.challenge(&challenged, faces, gallery, now));
         decisions
+    }
+
+    /// Goes on with the challenge; what its end means.
+    fn challenge(
+        &mut self,
+        seen: &[doorway::Seen],
+        faces: &[FaceRead],
+        gallery: &Gallery<PersonId>,
+        now: Duration,
+    ) -> Option<Decision> {
+        let (end, track) = self.doorway.as_mut()?.take(seen, |person| gallery.contains(person), now)?;
+        let (person, accepted) = match end {
+            End::Passed(person) => (person, true),
+            End::Failed(person) => (person, false),
+        };
+        let visit = self.tracker.state(track);
+        let cosine = visit.as_ref().and_then(|visit| visit.best).filter(|(held, _)| *held == person);
+        let (_, cosine) = cosine.unwrap_or((person, self.policy.candidate));
+        let liveness = visit.as_ref().and_then(|visit| visit.liveness).unwrap_or(0.0);
+        if let Some(visit) = visit {
+            visit.reported = true;
+            if accepted {
+                visit.recognised = Some(person);
+            }
+        }
+        if accepted {
+            self.recent.push((person, now));
+        }
+        let face = seen.iter().zip(faces).find(|(seen, _)| seen.track == track).map(|(_, face)| face);
+        let width_px = face.map_or(0, |face| face.width_px.max(0.0) as u32);
+        let agreeing = if accepted { self.policy.agree.min(255) as u8 } else { 0 };
+        let seen = Seen::Face { candidate: Some((person, cosine)), accepted, width_px, liveness, agreeing };
+        Some(Decision { seen, bounds: face.map(|face| face.bounds), better: None })
     }
 }
 
@@ -331,6 +402,7 @@ impl FaceWatch {
 mod tests {
     use super::*;
     use crate::face::{Embedding, FaceQuality, Template};
+    use gatehouse_core::recognition::challenge::{Action, Gaze};
     use gatehouse_core::recognition::plate::PlateKind;
 
     fn ms(ms: u64) -> Duration {
@@ -422,6 +494,7 @@ mod tests {
             liveness: 0.9,
             landmarks: [[0.0; 2]; 5],
             quality: FaceQuality { sharpness: 100.0, brightness: 100.0, turn: 0.0 },
+            gaze: None,
         }
     }
 
@@ -433,7 +506,7 @@ mod tests {
 
     /// The decisions on equal faces, five a second.
     fn watched(face: &FaceRead, frames: u64) -> Vec<(usize, bool, bool)> {
-        let (mut watch, gallery) = (FaceWatch::new(FacePolicy::default()), gallery());
+        let (mut watch, gallery) = (FaceWatch::new(FacePolicy::default(), None), gallery());
         (0..frames)
             .flat_map(|i| {
                 let decisions = watch.update(std::slice::from_ref(face), &gallery, ms(200 * i));
@@ -451,6 +524,25 @@ mod tests {
     }
 
     #[test]
+    fn a_face_that_is_withdrawn_is_nobody_from_the_next_frame_on() {
+        let (mut watch, mut gallery) = (FaceWatch::new(FacePolicy::default(), None), gallery());
+        let face = face(3, 0.8, 120.0);
+        (0..2).for_each(|i| assert!(watch.update(std::slice::from_ref(&face), &gallery, ms(200 * i)).is_empty()));
+        gallery.remove(person(1));
+        let later: Vec<_> =
+            (2..9).flat_map(|i| watch.update(std::slice::from_ref(&face), &gallery, ms(200 * i))).collect();
+        assert!(matches!(&later[..], [Decision { seen: Seen::Face { candidate: None, accepted: false, .. }, .. }]));
+
+        // Also over one that stands there recognised.
+        let (mut watch, mut gallery) = (FaceWatch::new(FacePolicy::default(), None), self::gallery());
+        (0..3).for_each(|i| drop(watch.update(std::slice::from_ref(&face), &gallery, ms(200 * i))));
+        assert_eq!(watch.shown()[0].1, Some(person(1)));
+        gallery.remove(person(1));
+        watch.update(std::slice::from_ref(&face), &gallery, ms(600));
+        assert_eq!(watch.shown()[0].1, None);
+    }
+
+    #[test]
     fn a_likeness_is_a_candidate_and_a_stranger_nobody_after_five_frames() {
         assert_eq!(watched(&face(3, 0.45, 120.0), 50), [(4, true, false)]);
         assert_eq!(watched(&face(9, 0.8, 120.0), 50), [(4, false, false)]);
@@ -458,9 +550,39 @@ mod tests {
         assert_eq!(watched(&face(3, 0.8, 60.0), 50), [(4, true, false)], "too far to open");
     }
 
+    /// Faces of the resident who does what `does` makes of the screen's words, five a second for half a minute.
+    fn challenged(does: impl Fn(Option<Prompt>) -> Gaze) -> Vec<(u64, bool)> {
+        let (mut watch, gallery) = (FaceWatch::new(FacePolicy::default(), Some(ChallengePolicy::default())), gallery());
+        let mut said = Vec::new();
+        for i in 0..150 {
+            let gaze = Some(does(watch.prompt()));
+            for decision in watch.update(&[FaceRead { gaze, ..face(3, 0.8, 120.0) }], &gallery, ms(200 * i)) {
+                let Seen::Face { candidate, accepted, .. } = decision.seen else { panic!("{:?}", decision.seen) };
+                assert_eq!(candidate.map(|(person, _)| person), Some(person(1)));
+                said.push((i, accepted));
+            }
+        }
+        said
+    }
+
+    #[test]
+    fn where_a_challenge_is_set_a_photograph_opens_nothing_and_a_person_opens_once() {
+        let straight = Gaze { turn: 0.01, eyes_open: 0.97 };
+        let still = challenged(|_| straight);
+        assert!(!still.is_empty() && still.iter().all(|(_, accepted)| !accepted), "{still:?}");
+        let person = challenged(|prompt| match prompt {
+            Some(Prompt::Ask { action: Action::TurnLeft, .. }) => Gaze { turn: 0.27, ..straight },
+            Some(Prompt::Ask { action: Action::TurnRight, .. }) => Gaze { turn: -0.27, ..straight },
+            Some(Prompt::Ask { action: Action::CloseEyes, .. }) => Gaze { eyes_open: 0.1, ..straight },
+            _ => straight,
+        });
+        assert_eq!(person.iter().map(|(_, accepted)| *accepted).collect::<Vec<_>>(), [true], "{person:?}");
+        assert!(person[0].0 >= 2 + 6, "not before all was done");
+    }
+
     #[test]
     fn a_candidate_who_comes_nearer_is_accepted() {
-        let (mut watch, gallery) = (FaceWatch::new(FacePolicy::default()), gallery());
+        let (mut watch, gallery) = (FaceWatch::new(FacePolicy::default(), None), gallery());
         let mut accepted = Vec::new();
         for i in 0..20 {
             let face = face(3, 0.8, if i < 8 { 70.0 } else { 110.0 });

@@ -4,6 +4,7 @@
 //! camera is worked on by one thread at a time, so that its tracks see frames in order. Cameras take turns.
 
 use super::decide::{Decision, FaceWatch, PlateSeen, PlateWatch};
+use super::doorway::Prompts;
 use super::picture;
 use crate::face::{FaceOptions, FaceRead, Gallery};
 use crate::figures::Latency;
@@ -24,8 +25,8 @@ use std::time::Instant;
 pub trait Readers: Send + Sync {
     /// Plates of a frame, read or not.
     fn plates(&self, frame: &Frame) -> Result<Vec<PlateSeen>, RecognizeError>;
-    /// Faces of a frame, described.
-    fn faces(&self, frame: &Frame) -> Result<Vec<FaceRead>, RecognizeError>;
+    /// Faces of a frame, described; with their gaze where that is asked for.
+    fn faces(&self, frame: &Frame, gaze: bool) -> Result<Vec<FaceRead>, RecognizeError>;
 }
 
 impl Readers for Recognizer {
@@ -39,8 +40,8 @@ impl Readers for Recognizer {
         Ok(seen)
     }
 
-    fn faces(&self, frame: &Frame) -> Result<Vec<FaceRead>, RecognizeError> {
-        Recognizer::faces(self, frame, &FaceOptions::default())
+    fn faces(&self, frame: &Frame, gaze: bool) -> Result<Vec<FaceRead>, RecognizeError> {
+        Recognizer::faces(self, frame, &FaceOptions { gaze, ..FaceOptions::default() })
     }
 }
 
@@ -68,6 +69,11 @@ impl Subject {
     /// Whether there is no hurry: the cars in view are read, and faces are not its business.
     pub fn settled(&self) -> bool {
         self.faces.is_none() && self.plates.as_ref().is_some_and(|watch| lock(watch).settled())
+    }
+
+    /// Whether someone is being challenged: no picture is left out then.
+    pub fn challenging(&self) -> bool {
+        self.faces.as_ref().is_some_and(|watch| lock(watch).is_challenging())
     }
 
     /// Whether a car or a face is in view.
@@ -102,6 +108,7 @@ pub struct Pool {
     pub(crate) plate_time: Latency,
     pub(crate) face_time: Latency,
     pub(crate) overlays: Overlays,
+    pub(crate) prompts: Prompts,
 }
 
 /// What becomes of decisions.
@@ -144,6 +151,7 @@ impl Pool {
             plate_time: Latency::default(),
             face_time: Latency::default(),
             overlays: Overlays::default(),
+            prompts: Prompts::default(),
         });
         let Some(load) = load else { return Ok(pool) };
         let main = pool.clone();
@@ -281,12 +289,16 @@ impl Pool {
         }
         if let Some(watch) = &job.subject.faces {
             let began = Instant::now();
-            match readers.faces(&job.frame) {
+            let gaze = lock(watch).is_challenging();
+            match readers.faces(&job.frame, gaze) {
                 Ok(faces) => {
                     self.face_time.record(began.elapsed());
                     let gallery = self.gallery.read().unwrap_or_else(PoisonError::into_inner).clone();
                     let mut watch = lock(watch);
                     decisions.extend(watch.update(&faces, &gallery, now));
+                    if let Some(prompt) = watch.prompt() {
+                        self.prompts.show(job.subject.id, prompt);
+                    }
                     boxes.extend(watch.shown().iter().filter_map(|(bounds, person)| {
                         Some(Boxed { bounds: overlay::relative(*bounds, size)?, mark: Mark::Face(*person) })
                     }));

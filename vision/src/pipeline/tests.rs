@@ -235,7 +235,7 @@ impl Readers for Slow {
         Ok(vec![PlateSeen { bounds, score: 0.9, read: Some(read) }])
     }
 
-    fn faces(&self, _: &Frame) -> Result<Vec<FaceRead>, RecognizeError> {
+    fn faces(&self, _: &Frame, _: bool) -> Result<Vec<FaceRead>, RecognizeError> {
         panic!("no camera looks for faces here")
     }
 }

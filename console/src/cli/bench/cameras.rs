@@ -16,9 +16,7 @@ use crate::client::Client;
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use gatehouse_adapters::sim::rtsp::{AccessUnit, LiveSource, ParameterSets, RtspServer, Users};
-use gatehouse_adapters::sim::scene::{
-    BodyColour, CameraConfig, Cue, PlateColour, SceneKind, Studio, StudioConfig,
-};
+use gatehouse_adapters::sim::scene::{BodyColour, CameraConfig, Cue, PlateColour, SceneKind, Studio, StudioConfig};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -110,11 +108,7 @@ impl Sight {
         match self {
             Sight::EmptyGate => vec![],
             Sight::Gate => {
-                let car = Cue::CarArrives {
-                    plate: PLATE.into(),
-                    colour: PlateColour::Blue,
-                    body: BodyColour::Silver,
-                };
+                let car = Cue::CarArrives { plate: PLATE.into(), colour: PlateColour::Blue, body: BodyColour::Silver };
                 vec![(COMES_AFTER, car), (COMES_AFTER + STAYS, Cue::CarLeaves)]
             }
             Sight::Door { photo, .. } => {

@@ -49,7 +49,7 @@ async function request<T>(method: Method, path: string, body?: unknown, signal?:
   let payload: BodyInit | undefined;
   if (body instanceof FormData) payload = body;
   else if (body instanceof Blob) {
-    headers['Content-Type'] = 'text/csv';
+    headers['Content-Type'] = body.type.startsWith('image/') ? body.type : 'text/csv';
     payload = body;
   }
   else if (body !== undefined) {

@@ -2,6 +2,7 @@
 import { momentOf, rfc3339 } from '../video/moment';
 import { bytes, http, lines, query } from './http';
 import type {
+  ConsentInput, FaceCheck, FaceNotice, Faces,
   AccessRecord, Alarm, AlarmDetail, AuditRow, BackupHealth, Command, ConsumerHealth, Corrected, Counts, Credential, CredentialInput, Delivery, Device,
   Diagnostic, DiscoverLine, DiscoverQuery, DryRunLine, EventRow, Health, Imported, Level, Passage, PatrolRound, PatrolRoute, PatrolRouteInput, PatrolVerdict, Person, PersonInput, Place, PointChart, Preferences, Priority, PtzHead, PtzMoving, Recording, Rule, RuleVersion, RuleWords, Session,
   Story, Target, User, WatchEntry, WatchEntryInput, WatchList, WatchListInput, WorkOrder, WorkOrderState,
@@ -123,14 +124,18 @@ export const api = {
       http.post<Credential>(`/api/people/${part(id)}/credentials`, input),
     removeCredential: (id: string) => http.del(`/api/credentials/${part(id)}`),
     undoCredential: (id: string) => http.post<unknown>(`/api/credentials/${part(id)}/undo`),
-    enrolFace: (id: string, photos: Blob[], consentText: string) => {
+  },
+  faces: {
+    notice: () => http.get<FaceNotice>('/api/face-notice'),
+    overview: () => http.get<Faces>('/api/faces'),
+    consent: (id: string, input: ConsentInput) => http.post<Person>(`/api/people/${part(id)}/consent`, input),
+    check: (id: string, picture: Blob) => http.post<FaceCheck>(`/api/people/${part(id)}/face/check`, picture),
+    enrol: (id: string, photos: Blob[]) => {
       const form = new FormData();
-      form.set('consent', 'yes');
-      form.set('consent_text', consentText);
       photos.forEach((photo, n) => form.append('photo', photo, `photo-${n + 1}.jpg`));
       return http.post<{ templates: number }>(`/api/people/${part(id)}/face`, form);
     },
-    removeFace: (id: string) => http.del(`/api/people/${part(id)}/face`),
+    remove: (id: string) => http.del(`/api/people/${part(id)}/face`),
   },
   levels: () => http.get<{ levels: Level[] }>('/api/levels').then((r) => r.levels),
   orders: {

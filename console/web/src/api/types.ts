@@ -68,7 +68,12 @@ export interface Device {
   verbs: string[];
   announced: boolean;
   model: string;
+  /** Ways in that a door offers. */
+  methods?: EntryMethod[];
+  /** Whether a face opens it only after the active challenge. */
+  challenge?: boolean;
 }
+export type EntryMethod = 'face' | 'card' | 'pin' | 'qr' | 'intercom' | 'key';
 export type Resolution = 'raw' | '1min' | '1h' | '1d';
 /** One bucket of a chart of numbers; all null: a hole begins here. */
 export interface ChartBucket {
@@ -352,8 +357,75 @@ export interface Person {
   note: string;
   levels: string[];
   credentials: Credential[];
-  /** `still_at`: devices that have not said yet that they removed it. */
-  face: { enrolled: boolean; photos: number; consent_at: string | null; model: string; still_at?: string[] };
+  face: PersonFace;
+}
+export type AskAgain = 'new_text' | 'of_age' | 'long_ago';
+/** How the removal of a face at one device fares; `executed`: the device confirmed it. */
+export interface FaceRemoval {
+  device: string;
+  command: string;
+  state: CommandState;
+  asked_at: string;
+  changed_at: string;
+}
+export interface PersonFace {
+  enrolled: boolean;
+  photos: number;
+  model: string;
+  dimension: number;
+  consent_at: string | null;
+  consent_version: string;
+  guardian: { name: string; relation: string } | null;
+  ask_again: AskAgain | null;
+  /** Devices that have not said yet that they removed it. */
+  still_at: string[];
+  removals: FaceRemoval[];
+}
+/** What everyone reads before they consent. */
+export interface FaceNotice {
+  version: string;
+  zh: string;
+  en: string;
+  renew_days: number;
+}
+export interface ConsentInput {
+  version: string;
+  lang: string;
+  channel: string;
+  under_14?: boolean;
+  born?: string;
+  guardian?: { name: string; relation: string };
+}
+export type FacePose = 'straight' | 'left' | 'right';
+/** What the server's gate says of one picture. */
+export interface FaceCheck {
+  accepted: boolean;
+  pose: FacePose | null;
+  problem: string | null;
+  message: string | null;
+  /** x, y, width, height as shares of the picture. */
+  face: [number, number, number, number] | null;
+}
+export interface FaceCase {
+  person: string;
+  name: string;
+  unit: string;
+  model: string;
+  dimension: number;
+  ask_again: AskAgain | null;
+}
+export interface Faces {
+  people: number;
+  templates: number;
+  filing: 'below' | 'near' | 'due';
+  warn_at: number;
+  filing_at: number;
+  model: string;
+  consent_version: string;
+  renew_days: number;
+  enrol_again: FaceCase[];
+  consent_again: FaceCase[];
+  removing: { device: string; people: number; since: string }[];
 }
 export interface PersonInput {
   name: string;
@@ -725,6 +797,16 @@ export interface AuditRow {
 // ---- live feed
 /** The boxes of one camera. */
 export type OverlayTopic = `overlay/${string}`;
+export type ScreenTopic = `screen/${string}`;
+/** What the screen beside a door says. */
+export interface ScreenFrame {
+  say: 'idle' | 'ask' | 'straight' | 'passed' | 'failed' | 'paused';
+  action?: 'turn_left' | 'turn_right' | 'close_eyes';
+  step_of?: [number, number];
+  why?: string;
+  /** Milliseconds for which it holds. */
+  left_ms?: number;
+}
 export type Topic =
   | 'devices' | 'alarms' | 'events' | 'passages' | 'access' | 'commands' | 'work_orders' | 'health';
 export interface Resume {
@@ -732,7 +814,7 @@ export interface Resume {
   seq: number;
 }
 export type ClientMessage =
-  | { t: 'sub'; id: number; topic: Topic | OverlayTopic; from?: Resume }
+  | { t: 'sub'; id: number; topic: Topic | OverlayTopic | ScreenTopic; from?: Resume }
   | { t: 'unsub'; id: number };
 export type ServerMessage =
   | { t: 'hello'; proto: number; build: string; epoch: string; user: unknown; hb: number }

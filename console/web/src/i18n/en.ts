@@ -1,11 +1,13 @@
 // The interface in English. The type makes a missing or stray key a compile error.
 import { discover } from './en-discover';
+import { face } from './en-face';
 import { wall } from './en-wall';
 import { words } from './en-words';
 import type { Dictionary } from './zh';
 
 export const en: Dictionary = {
   ...discover,
+  ...face,
   ...wall,
   ...words,
 
@@ -516,7 +518,6 @@ export const en: Dictionary = {
   'ppl.levels.none': 'No access levels are configured',
   'ppl.cards': 'Cards',
   'ppl.plates': 'Plates',
-  'ppl.face': 'Face',
   'ppl.card.add': 'Add card',
   'ppl.plate.add': 'Add plate',
   'ppl.card.value': 'Card number',
@@ -532,24 +533,6 @@ export const en: Dictionary = {
   'ppl.save': 'Save',
   'ppl.create': 'Create',
   'ppl.new': 'New person',
-  'ppl.face.enrolled': '{n} photos enrolled',
-  'ppl.face.none': 'No face enrolled',
-  'ppl.face.file': 'Choose photos',
-  'ppl.face.webcam': 'Use webcam',
-  'ppl.face.shot': 'Take photo',
-  'ppl.face.stop': 'Stop webcam',
-  'ppl.face.nocam': 'No webcam available. Browsers allow it only over HTTPS or on this very machine.',
-  'ppl.face.consent.title': 'Separate consent for face data',
-  'ppl.face.consent': 'I understand that this compound processes my face photographs and the features derived from them for door access only, keeps them on its own server and gives them to nobody; that I can come and go by card or other means if I do not agree; and that I may withdraw at any time and have them deleted. I (or my guardian) separately consent to this.',
-  'ppl.face.agree': 'The person has read this text and separately consents',
-  'ppl.face.enrol': 'Enrol face',
-  'ppl.face.done': '{n} face templates enrolled',
-  'ppl.face.delete': 'Withdraw consent and delete face',
-  'ppl.face.deleted': 'Face deleted',
-  'ppl.face.still': 'Still to be removed at: {devices}',
-  'ppl.face.picked': '{n} photos chosen',
-  'ppl.face.since': 'consent given {date}',
-  'ppl.face.photo': 'Photo {n} to enrol',
 
   'patrol.title': 'Video patrol',
   'patrol.about': 'A round over cameras: each stop is looked at, attested, and its picture kept',

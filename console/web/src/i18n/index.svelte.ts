@@ -48,6 +48,11 @@ export function t(key: Key, params?: Params): string {
   return fill(dictionaries[i18n.lang][key], params);
 }
 
+/** The same in a given language, where both are shown at once. */
+export function tIn(lang: Lang, key: Key, params?: Params): string {
+  return fill(dictionaries[lang][key], params);
+}
+
 /** Translates a code that came from the server, `group.code`; an unknown one is made readable. */
 export function word(group: string, code: string, params?: Params): string {
   const text = dictionaries[i18n.lang][`${group}.${code}` as Key];

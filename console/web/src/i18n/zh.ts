@@ -1,5 +1,6 @@
 // The interface in Chinese: the dictionary whose keys the others must match.
 import { discover } from './zh-discover';
+import { face } from './zh-face';
 import { wall } from './zh-wall';
 import { words } from './zh-words';
 
@@ -511,7 +512,6 @@ const ui = {
   'ppl.levels.none': '没有可选的通行权限',
   'ppl.cards': '门卡',
   'ppl.plates': '车牌',
-  'ppl.face': '人脸',
   'ppl.card.add': '添加门卡',
   'ppl.plate.add': '添加车牌',
   'ppl.card.value': '卡号',
@@ -527,24 +527,6 @@ const ui = {
   'ppl.save': '保存',
   'ppl.create': '建立档案',
   'ppl.new': '新人员',
-  'ppl.face.enrolled': '已登记 {n} 张照片',
-  'ppl.face.none': '未登记人脸',
-  'ppl.face.file': '选择照片',
-  'ppl.face.webcam': '使用摄像头',
-  'ppl.face.shot': '拍照',
-  'ppl.face.stop': '关闭摄像头',
-  'ppl.face.nocam': '没有可用的摄像头。浏览器只在 HTTPS 或本机地址下允许使用摄像头。',
-  'ppl.face.consent.title': '人脸信息单独同意',
-  'ppl.face.consent': '我已了解：本园区仅为门禁识别处理我的人脸照片及其特征，保存在本园区的服务器上，不向第三方提供；不同意不影响我以门卡等方式出入；我可随时要求撤回并删除。本人（或监护人）单独同意进行上述处理。',
-  'ppl.face.agree': '当事人已阅读以上文字并单独同意',
-  'ppl.face.enrol': '登记人脸',
-  'ppl.face.done': '已登记 {n} 个人脸模板',
-  'ppl.face.delete': '撤回同意并删除人脸',
-  'ppl.face.deleted': '人脸已删除',
-  'ppl.face.still': '尚待从以下设备删除：{devices}',
-  'ppl.face.picked': '已选 {n} 张照片',
-  'ppl.face.since': '同意于 {date}',
-  'ppl.face.photo': '待登记照片 {n}',
 
   'patrol.title': '视频巡更',
   'patrol.about': '按路线逐一查看摄像机，逐点确认并留存画面',
@@ -913,7 +895,7 @@ const ui = {
   'time.hours': '{n} 小时',
 } as const;
 
-export const zh = { ...ui, ...discover, ...wall, ...words } as const;
+export const zh = { ...ui, ...discover, ...face, ...wall, ...words } as const;
 
 export type Key = keyof typeof zh;
 export type Dictionary = Record<Key, string>;

@@ -4,7 +4,7 @@
 //
 // Every topic keeps its own sequence number. A hole in it, or a server that restarted (new epoch), subscribes again
 // from the last number seen; the server answers with what was missed or with a whole snapshot.
-import type { ClientMessage, Counts, OverlayTopic, Resume, ServerMessage, Topic } from '../api/types';
+import type { ClientMessage, Counts, OverlayTopic, Resume, ScreenTopic, ServerMessage, Topic } from '../api/types';
 
 export type FeedState = 'connecting' | 'live' | 'stale' | 'closed';
 
@@ -31,7 +31,7 @@ export interface Handler {
 
 interface Sub {
   id: number;
-  topic: Topic | OverlayTopic;
+  topic: Topic | OverlayTopic | ScreenTopic;
   handler: Handler;
   epoch: string;
   seq: number; // -1: nothing seen
@@ -125,7 +125,7 @@ export class Feed {
   }
 
   /** Follows a topic until the returned function is called. */
-  subscribe(topic: Topic | OverlayTopic, handler: Handler): () => void {
+  subscribe(topic: Topic | OverlayTopic | ScreenTopic, handler: Handler): () => void {
     const sub: Sub = { id: this.nextId++, topic, handler, epoch: '', seq: -1, gaps: 0, asked: 0 };
     this.subs.set(sub.id, sub);
     if (this.greeted) this.ask(sub);

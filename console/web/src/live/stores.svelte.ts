@@ -2,7 +2,7 @@
 // A thousand changes between two frames redraw once.
 import { api } from '../api';
 import type {
-  AccessRecord, Alarm, Command, Counts, Device, EventRow, Health, OverlayFrame, Passage, Place, Topic, WorkOrder,
+  AccessRecord, Alarm, Command, Counts, Device, EventRow, Health, OverlayFrame, ScreenFrame, Passage, Place, Topic, WorkOrder,
 } from '../api/types';
 import { Feed, type FeedStatus, type Handler } from './feed';
 import { openAlarms } from './alarms';
@@ -218,6 +218,11 @@ class Live {
   /** Hears the boxes of a camera until the returned function is called. */
   overlay(camera: string, hear: (frame: OverlayFrame) => void): () => void {
     return this.feed?.subscribe(`overlay/${camera}`, { ev: (data) => hear(data as OverlayFrame) }) ?? (() => {});
+  }
+
+  /** Hears what the screen of a door says until the returned function is called. */
+  screen(door: string, hear: (frame: ScreenFrame) => void): () => void {
+    return this.feed?.subscribe(`screen/${door}`, { ev: (data) => hear(data as ScreenFrame) }) ?? (() => {});
   }
 
   private handler(topic: Topic): Handler {
