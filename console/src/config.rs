@@ -109,6 +109,8 @@ pub struct Recognition {
     pub provider: Provider,
     /// The ONNX Runtime library that can, version 1.24 or later [default: the one that set-up brings, for the processor].
     pub onnxruntime: Option<PathBuf>,
+    /// Pictures of reads and faces are kept for so many days; 0: for ever.
+    pub picture_days: u32,
 }
 
 /// Backups.
@@ -266,7 +268,7 @@ impl Default for Limits {
 
 impl Default for Recognition {
     fn default() -> Self {
-        Self { enabled: true, provider: Provider::Cpu, onnxruntime: None }
+        Self { enabled: true, provider: Provider::Cpu, onnxruntime: None, picture_days: 90 }
     }
 }
 

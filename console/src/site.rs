@@ -191,6 +191,8 @@ fn config(device: &DeviceDef, stream: &StreamDef, demo: Option<&Demo>) -> anyhow
         record: stream.record,
         audio: stream.audio,
         watch_view: stream.watch_view,
+        look_in: stream.look_in.clone(),
+        min_width_px: stream.min_width_px,
         roles: roles.collect(),
         ..CameraConfig::new(device.key.clone(), url)
     })

@@ -33,6 +33,7 @@ mod replay;
 mod restart;
 mod rule;
 mod sensor;
+mod sight;
 mod spill;
 mod streams;
 mod telemetry;

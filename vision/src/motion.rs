@@ -9,6 +9,7 @@
 //! light and subtracted. While nothing is decoded, [`SizeGate`] listens to the sizes of the encoded pictures instead.
 
 use crate::frame::Frame;
+use gatehouse_core::recognition::region::Region;
 use std::time::Duration;
 
 /// Cells across and down.
@@ -62,6 +63,8 @@ pub struct Motion {
 #[derive(Debug, Clone)]
 pub struct MotionGate {
     options: MotionOptions,
+    /// Cells that count; empty: all.
+    counts: Vec<bool>,
     background: Vec<Cell>,
     last: Duration,
     looked: u32,
@@ -94,6 +97,7 @@ impl MotionGate {
     pub fn new(options: MotionOptions) -> Self {
         Self {
             options,
+            counts: Vec::new(),
             background: Vec::new(),
             last: Duration::ZERO,
             looked: 0,
@@ -103,6 +107,13 @@ impl MotionGate {
             active: false,
             calm_since: Duration::ZERO,
         }
+    }
+
+    /// The usual gate, which only looks at a part of the picture.
+    pub fn within(region: &Region) -> Self {
+        let centre = |cell: usize, across: usize| (cell as f32 + 0.5) / across as f32;
+        let cells = (0..CELLS).map(|i| region.contains([centre(i % GRID.0, GRID.0), centre(i / GRID.0, GRID.1)]));
+        Self { counts: cells.collect(), ..Self::new(MotionOptions::default()) }
     }
 
     /// Whether something moves.
@@ -135,7 +146,7 @@ impl MotionGate {
             let edge = i < EDGE_ROWS * GRID.0 || i >= (GRID.1 - EDGE_ROWS) * GRID.0;
             let difference = now - known.mean - light;
             let differs = difference.abs() > self.options.least.max(self.options.times * known.varies);
-            changed += usize::from(differs);
+            changed += usize::from(differs && self.counts.get(i).is_none_or(|counts| *counts));
             let learn = if differs && !edge { unusual } else { usual };
             known.mean += learn * (difference + light);
             let more = difference.abs() - known.varies;
@@ -255,7 +266,10 @@ mod tests {
 
     /// Frames at which the gate opened and closed.
     fn edges(frames: impl Iterator<Item = Frame>) -> Vec<(usize, bool)> {
-        let mut gate = MotionGate::new(MotionOptions::default());
+        edges_of(MotionGate::new(MotionOptions::default()), frames)
+    }
+
+    fn edges_of(mut gate: MotionGate, frames: impl Iterator<Item = Frame>) -> Vec<(usize, bool)> {
         let seen: Vec<Motion> = frames.map(|frame| gate.look(&frame)).collect();
         seen.iter().enumerate().filter(|(_, m)| m.edge).map(|(i, m)| (i, m.active)).collect()
     }
@@ -274,6 +288,18 @@ mod tests {
         let [(opened, true), (closed, false)] = edges[..] else { panic!("{edges:?}") };
         assert!((50..=52).contains(&opened), "{opened}");
         assert!((170..=260).contains(&closed), "{closed}");
+    }
+
+    #[test]
+    fn who_passes_elsewhere_does_not_open_it() {
+        // The square walks from 10 to 255 of 320 at half height.
+        let walk = |i: u64| (50..100).contains(&i).then(|| 10 + (i as u32 - 50) * 5);
+        let frames = || (0..200).map(|i| picture(i, 0.0, walk(i)));
+        let lower = Region::new(vec![[0.0, 0.75], [1.0, 0.75], [1.0, 1.0], [0.0, 1.0]]);
+        assert_eq!(edges_of(MotionGate::within(&lower), frames()), []);
+        let right = Region::new(vec![[0.5, 0.0], [1.0, 0.0], [1.0, 1.0], [0.5, 1.0]]);
+        let opened = edges_of(MotionGate::within(&right), frames()).first().copied();
+        assert!(opened.is_some_and(|(at, active)| active && (75..=85).contains(&at)), "{opened:?}");
     }
 
     #[test]

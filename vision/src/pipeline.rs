@@ -18,14 +18,14 @@ use crate::frame::Frame;
 use crate::hub::{AccessUnit, LATE_MAX};
 use crate::motion::{MotionGate, MotionOptions, SizeGate};
 use crate::view::{Problem, ViewOptions, ViewWatch};
+use crate::vision::CameraConfig;
 use decide::{FaceWatch, PlateWatch};
-use gatehouse_core::id::{DeviceId, DeviceKey};
 use gatehouse_core::recognition::challenge::ChallengePolicy;
 use gatehouse_core::recognition::face::FacePolicy;
 use gatehouse_core::recognition::plate::PlatePolicy;
 use gatehouse_core::recognition::{Observation, Seen};
 use jiff::Timestamp;
-use pool::{Job, OnProblem, Pool, Sink, Subject, lock};
+use pool::{Job, OnProblem, Pool, Sight, Sink, Subject, lock};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -82,22 +82,15 @@ struct Queue {
 
 impl Analysis {
     /// Starts the thread: whether the view is watched, and whether faces open only after the active challenge.
-    pub fn start(
-        id: DeviceId,
-        key: DeviceKey,
-        roles: &[Role],
-        (watch_view, challenge): (bool, bool),
-        pool: Arc<Pool>,
-        sink: Sink,
-        on_problem: OnProblem,
-    ) -> std::io::Result<Self> {
-        let has = |role| roles.contains(&role);
+    pub fn start(camera: &CameraConfig, pool: Arc<Pool>, sink: Sink, on_problem: OnProblem) -> std::io::Result<Self> {
+        let has = |role| camera.roles.contains(&role);
         let subject = Arc::new(Subject {
-            id,
-            key: key.clone(),
+            id: camera.id,
+            key: camera.key.clone(),
+            sight: Sight { region: camera.look_in.clone(), min_width: camera.min_width_px as f32 },
             plates: has(Role::Plates).then(|| Mutex::new(PlateWatch::new(PlatePolicy::default()))),
             faces: has(Role::Faces).then(|| {
-                let challenge = challenge.then(ChallengePolicy::default);
+                let challenge = camera.challenge.then(ChallengePolicy::default);
                 Mutex::new(FaceWatch::new(FacePolicy::default(), challenge))
             }),
         });
@@ -108,9 +101,10 @@ impl Analysis {
             decoded: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
         });
+        let watch_view = camera.watch_view;
         let thread = Thread { shared: shared.clone(), subject, pool, sink, on_problem, watch_view };
         // Thread names hold 15 bytes.
-        let name: String = format!("see-{key}").chars().take(15).collect();
+        let name: String = format!("see-{}", camera.key).chars().take(15).collect();
         std::thread::Builder::new().name(name).spawn(move || thread.run())?;
         Ok(Self { shared })
     }
@@ -175,6 +169,7 @@ struct Thread {
 impl Thread {
     fn run(self) {
         let mut eye = Eye::new(Box::new(Any::default()));
+        eye.gate = MotionGate::within(&self.subject.sight.region);
         eye.view = self.watch_view.then(|| ViewWatch::new(ViewOptions::default()));
         let mut unsupported = false;
         while let Some((unit, late, triggered)) = self.next() {

@@ -17,6 +17,7 @@ use crate::snapshot::{self, SnapshotError};
 use crate::transcode::{Lane, TranscodeError, TranscodeFigures, Transcodes};
 use bytes::Bytes;
 use gatehouse_core::id::{DeviceId, DeviceKey, PersonId, PictureId};
+use gatehouse_core::recognition::region::Region;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -87,6 +88,10 @@ pub struct CameraConfig {
     pub keep_days: Option<u32>,
     /// What it is looked at for; empty: nothing.
     pub roles: Vec<Role>,
+    /// Where it is looked.
+    pub look_in: Region,
+    /// Narrower plates and faces are not read, pixels of the searched picture.
+    pub min_width_px: u32,
     /// Whether a dark, covered, blurred or turned picture is told; only of a camera that is looked at.
     pub watch_view: bool,
     /// Whether the faces it sees open doors only after the active challenge.
@@ -108,6 +113,8 @@ impl CameraConfig {
             audio: true,
             keep_days: None,
             roles: Vec::new(),
+            look_in: Region::default(),
+            min_width_px: 0,
             watch_view: true,
             challenge: false,
         }
@@ -311,10 +318,7 @@ impl Vision {
         };
         let (pool, sink, on_problem) = (inner.pool.clone(), inner.sink.clone(), inner.on_problem.clone());
         let analysis = (!config.roles.is_empty())
-            .then(|| {
-                let (key, view) = (config.key.clone(), (config.watch_view, config.challenge));
-                Analysis::start(config.id, key, &config.roles, view, pool, sink, on_problem)
-            })
+            .then(|| Analysis::start(&config, pool, sink, on_problem))
             .transpose()
             .map_err(failed("the analysis"))?;
         sub.as_mut().unwrap_or(&mut main).analysis = analysis;

@@ -1,1 +1,1 @@
-import{Bt as e,Qt as t,St as n,Wt as r,Xt as i,hn as a,kn as o,un as s}from"./index.js";var c=t(`<div><!></div>`);function l(t,l){let u=n(l,`scroll`,3,!1);var d=c();let f;var p=a(d);r(p,()=>l.children),o(d),s(()=>f=e(d,1,`page svelte-1f8rqm3`,null,f,{scroll:u()})),i(t,d)}export{l as t};
+import{Bt as e,Pn as t,Qt as n,St as r,Wt as i,Xt as a,dn as o,gn as s}from"./index.js";var c=n(`<div><!></div>`);function l(n,l){let u=r(l,`scroll`,3,!1);var d=c();let f;var p=s(d);i(p,()=>l.children),t(d),o(()=>f=e(d,1,`page svelte-1f8rqm3`,null,f,{scroll:u()})),a(n,d)}export{l as t};

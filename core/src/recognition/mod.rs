@@ -8,6 +8,7 @@ pub mod face;
 mod observation;
 pub mod plate;
 pub mod plate_grammar;
+pub mod region;
 pub mod watch_csv;
 pub mod watchlist;
 

@@ -224,6 +224,13 @@ impl StreamDef {
             }
             Some(_) | None => {}
         }
+        wrong.extend(self.look_in.problem().map(|what| ("look_in", what)));
+        if self.look_for.is_empty() && (!self.look_in.is_whole() || self.min_width_px > 0) {
+            wrong.push((
+                "look_for",
+                "is empty: nothing is searched, so look_in and min_width_px say nothing".to_owned(),
+            ));
+        }
         wrong
     }
 }
@@ -272,7 +279,7 @@ mod tests {
                     {"key": "gw-2", "kind": "sensor", "name": "Gateway", "place": "a", "gateway": "gw-1"},
                     {"key": "leak-1", "kind": "sensor", "name": "Leak", "place": "a", "gateway": "gw-9"},
                     {"key": "cam-1", "kind": "camera", "name": "Camera", "place": "a", "stream": {"url": "rtsp://c/1", "sub": "rtsp://c/1"}},
-                    {"key": "cam-2", "kind": "camera", "name": "Camera", "place": "a", "stream": {"url": "rtsp://c/1", "sub": "c/2"}},
+                    {"key": "cam-2", "kind": "camera", "name": "Camera", "place": "a", "stream": {"url": "rtsp://c/1", "sub": "c/2", "look_in": [[0, 0], [640, 0], [0, 1]]}},
                     {"key": "cam-3", "kind": "camera", "name": "Camera", "place": "a", "stream": {"user": "u"}, "presets": {"a": "1"}},
                     {"key": "cam-4", "kind": "camera", "name": "Camera", "place": "a", "stream": {"onvif": "c/4", "sub": "rtsp://c/2"},
                      "presets": {"b": "1", "gw-1": "2", "gw-9": "3"}}
@@ -293,6 +300,8 @@ mod tests {
                 "devices[gw-1].faces: only a door or camera keeps faces, this is a sensor",
                 "devices[cam-1].stream.sub: is the main stream itself: leave it out, or name the camera's small one",
                 "devices[cam-2].stream.sub: \"c/2\" is not an address like rtsp://host:554/path",
+                "devices[cam-2].stream.look_in: has 640: corners are shares of the picture, 0 to 1, x before y",
+                "devices[cam-2].stream.look_for: is empty: nothing is searched, so look_in and min_width_px say nothing",
                 "devices[cam-3].stream.url: is missing: name the stream like rtsp://host:554/path, or the camera as stream.onvif",
                 "devices[cam-3].presets: only a camera with stream.onvif turns to presets",
                 "devices[cam-4].stream.onvif: \"c/4\" is not an address like http://host/onvif/device_service",

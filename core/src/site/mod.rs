@@ -17,6 +17,7 @@ use crate::id::DeviceKey;
 use crate::passage::Direction;
 use crate::people::PersonKind;
 use crate::place::{PlaceKind, Plan};
+use crate::recognition::region::Region;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
@@ -150,6 +151,13 @@ pub struct StreamDef {
     /// What to look for: `plates`, `faces`, `motion`.
     #[serde(default)]
     pub look_for: Vec<LookFor>,
+    /// Where to look: a polygon in shares of the picture, `[[0, 0.4], [1, 0.4], [1, 1], [0, 1]]` its lower part. What is elsewhere
+    /// neither wakes nor is read. Empty: everywhere.
+    #[serde(default, skip_serializing_if = "Region::is_whole")]
+    pub look_in: Region,
+    /// Plates and faces that are narrower are not read, pixels of the searched picture.
+    #[serde(default)]
+    pub min_width_px: u32,
 }
 
 /// What a camera's pictures are searched for.

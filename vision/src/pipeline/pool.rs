@@ -12,7 +12,8 @@ use crate::frame::Frame;
 use crate::overlay::{self, Boxed, Boxes, Mark, Overlays};
 use crate::plate::PlateOptions;
 use crate::recognizer::{RecognizeError, Recognizer};
-use gatehouse_core::id::{DeviceId, DeviceKey, PersonId};
+use gatehouse_core::id::{DeviceId, DeviceKey, PersonId, PictureId};
+use gatehouse_core::recognition::region::Region;
 use gatehouse_core::recognition::{Observation, Seen};
 use jiff::Timestamp;
 use std::collections::{HashMap, VecDeque};
@@ -24,24 +25,31 @@ use std::time::Instant;
 /// What looks at frames; the models in production, scripted in tests.
 pub trait Readers: Send + Sync {
     /// Plates of a frame, read or not.
-    fn plates(&self, frame: &Frame) -> Result<Vec<PlateSeen>, RecognizeError>;
+    fn plates(&self, frame: &Frame, sight: &Sight) -> Result<Vec<PlateSeen>, RecognizeError>;
     /// Faces of a frame, described; with their gaze where that is asked for.
-    fn faces(&self, frame: &Frame, gaze: bool) -> Result<Vec<FaceRead>, RecognizeError>;
+    fn faces(&self, frame: &Frame, sight: &Sight, gaze: bool) -> Result<Vec<FaceRead>, RecognizeError>;
 }
 
 impl Readers for Recognizer {
-    fn plates(&self, frame: &Frame) -> Result<Vec<PlateSeen>, RecognizeError> {
+    fn plates(&self, frame: &Frame, sight: &Sight) -> Result<Vec<PlateSeen>, RecognizeError> {
         let (options, reader) = (PlateOptions::default(), self.plate_reader());
         let mut seen = Vec::new();
-        for found in reader.find(frame, &options)?.into_iter().take(options.reads_max) {
+        let found = reader.find(frame, &options)?.into_iter().filter(|found| sight.wants(found.bounds, frame));
+        for found in found.take(options.reads_max) {
             let read = reader.read_at(frame, &found, &options)?;
             seen.push(PlateSeen { bounds: found.bounds, score: found.score, read });
         }
         Ok(seen)
     }
 
-    fn faces(&self, frame: &Frame, gaze: bool) -> Result<Vec<FaceRead>, RecognizeError> {
-        Recognizer::faces(self, frame, &FaceOptions { gaze, ..FaceOptions::default() })
+    fn faces(&self, frame: &Frame, sight: &Sight, gaze: bool) -> Result<Vec<FaceRead>, RecognizeError> {
+        let (options, reader) = (FaceOptions::default(), self.face_reader());
+        let mut faces = Vec::new();
+        let found = reader.find(frame, &options)?.into_iter().filter(|found| sight.wants(found.bounds, frame));
+        for found in found.take(options.faces_max) {
+            faces.extend(reader.read_at(frame, &found, gaze)?);
+        }
+        Ok(faces)
     }
 }
 
@@ -52,6 +60,22 @@ pub type Sink = Arc<dyn Fn(Observation) + Send + Sync>;
 /// Where problems go: a code to count, the camera where it is about one, a sentence.
 pub type OnProblem = Arc<dyn Fn(&'static str, Option<&DeviceKey>, &str) + Send + Sync>;
 
+/// What of a camera's pictures is its business.
+#[derive(Debug, Clone, Default)]
+pub struct Sight {
+    /// Where.
+    pub region: Region,
+    /// How wide things must be, pixels.
+    pub min_width: f32,
+}
+
+impl Sight {
+    /// Whether something with these bounds (x1, y1, x2, y2 in pixels) is.
+    pub fn wants(&self, bounds: [f32; 4], frame: &Frame) -> bool {
+        bounds[2] - bounds[0] >= self.min_width && self.region.holds(bounds, (frame.width(), frame.height()))
+    }
+}
+
 /// A camera as the pool sees it.
 #[derive(Debug)]
 pub struct Subject {
@@ -59,6 +83,8 @@ pub struct Subject {
     pub id: DeviceId,
     /// Its name, for problems.
     pub key: DeviceKey,
+    /// What of its pictures is looked at.
+    pub sight: Sight,
     /// Cars, where plates are its business.
     pub plates: Option<Mutex<PlateWatch>>,
     /// Faces, where they are.
@@ -208,20 +234,7 @@ impl Pool {
 
     /// Reports a decision with the picture that shows it.
     pub fn report(&self, job: &Job, decision: Decision) {
-        let (frame, bounds) = match &decision.better {
-            Some((frame, bounds)) => (frame, Some(*bounds)),
-            None => (&job.frame, decision.bounds),
-        };
-        let crop = matches!(decision.seen, Seen::Plate { .. });
-        let stored = picture::store(&self.output.pictures, frame, bounds, crop, job.captured);
-        let picture = match stored {
-            Ok(id) => Some(id),
-            Err(error) => {
-                let text = format!("the picture of an observation could not be stored: {error}");
-                (self.output.on_problem)("picture_failed", Some(&job.subject.key), &text);
-                None
-            }
-        };
+        let picture = self.picture(job, &decision);
         (self.output.sink)(Observation {
             camera: job.subject.id,
             observed_at: job.captured,
@@ -229,6 +242,26 @@ impl Pool {
             picture,
             seen: decision.seen,
         });
+    }
+
+    /// Stores the picture of a decision. A stranger has consented to nothing: of their face none is kept.
+    fn picture(&self, job: &Job, decision: &Decision) -> Option<PictureId> {
+        if matches!(decision.seen, Seen::Face { candidate: None, .. }) {
+            return None;
+        }
+        let (frame, bounds) = match &decision.better {
+            Some((frame, bounds)) => (frame, Some(*bounds)),
+            None => (&job.frame, decision.bounds),
+        };
+        let crop = matches!(decision.seen, Seen::Plate { .. });
+        match picture::store(&self.output.pictures, frame, bounds, crop, job.captured) {
+            Ok(id) => Some(id),
+            Err(error) => {
+                let text = format!("the picture of an observation could not be stored: {error}");
+                (self.output.on_problem)("picture_failed", Some(&job.subject.key), &text);
+                None
+            }
+        }
     }
 
     fn work(&self, readers: &dyn Readers) {
@@ -278,7 +311,7 @@ impl Pool {
         let now = job.frame.pts();
         if let Some(watch) = &job.subject.plates {
             let began = Instant::now();
-            match readers.plates(&job.frame) {
+            match readers.plates(&job.frame, &job.subject.sight) {
                 Ok(seen) => {
                     self.plate_time.record(began.elapsed());
                     decisions.extend(lock(watch).look(&seen, &job.frame));
@@ -290,7 +323,7 @@ impl Pool {
         if let Some(watch) = &job.subject.faces {
             let began = Instant::now();
             let gaze = lock(watch).is_challenging();
-            match readers.faces(&job.frame, gaze) {
+            match readers.faces(&job.frame, &job.subject.sight, gaze) {
                 Ok(faces) => {
                     self.face_time.record(began.elapsed());
                     let gallery = self.gallery.read().unwrap_or_else(PoisonError::into_inner).clone();

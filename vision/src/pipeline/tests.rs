@@ -10,6 +10,7 @@ use crate::plate::PlateRead;
 use crate::recognizer::RecognizeError;
 use crate::recorder::fmp4::tests::config;
 use bytes::Bytes;
+use gatehouse_core::id::{DeviceKey, PersonId};
 use gatehouse_core::recognition::plate::{PlateColour, PlateKind};
 use std::sync::mpsc;
 use std::time::Instant;
@@ -220,7 +221,7 @@ fn the_surest_frame_of_a_car_is_the_one_kept() {
 struct Slow(Mutex<mpsc::Receiver<()>>);
 
 impl Readers for Slow {
-    fn plates(&self, _: &Frame) -> Result<Vec<PlateSeen>, RecognizeError> {
+    fn plates(&self, _: &Frame, _: &Sight) -> Result<Vec<PlateSeen>, RecognizeError> {
         let _ = lock(&self.0).recv();
         let bounds = [100.0, 60.0, 160.0, 80.0];
         let read = PlateRead {
@@ -235,7 +236,7 @@ impl Readers for Slow {
         Ok(vec![PlateSeen { bounds, score: 0.9, read: Some(read) }])
     }
 
-    fn faces(&self, _: &Frame, _: bool) -> Result<Vec<FaceRead>, RecognizeError> {
+    fn faces(&self, _: &Frame, _: &Sight, _: bool) -> Result<Vec<FaceRead>, RecognizeError> {
         panic!("no camera looks for faces here")
     }
 }
@@ -252,7 +253,7 @@ fn the_newest_frame_wins_and_a_decision_has_its_picture() {
     let pool = Pool::start(2, dir.path().to_owned(), Some(load), sink, on_problem).unwrap();
     let key: DeviceKey = "gate-1.camera".parse().unwrap();
     let plates = Some(Mutex::new(PlateWatch::new(PlatePolicy::default())));
-    let subject = Arc::new(Subject { id: key.id(), key, plates, faces: None });
+    let subject = Arc::new(Subject { id: key.id(), key, sight: Sight::default(), plates, faces: None });
     let mut decoder = Scripted(Arc::default());
     let config = Arc::new(config());
     for i in 0..10 {
@@ -270,5 +271,28 @@ fn the_newest_frame_wins_and_a_decision_has_its_picture() {
     assert!(Frame::from_image_bytes(&std::fs::read(stored).unwrap()).is_ok());
     // One was being looked at or waited, the newest waited: the rest gave way.
     assert!(pool.dropped.load(Ordering::Relaxed) >= 8);
+    pool.stop();
+}
+
+#[test]
+fn of_a_strangers_face_no_picture_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let (told, observed) = mpsc::channel();
+    let sink: Sink = Arc::new(move |observation| told.send(observation).unwrap());
+    let on_problem: OnProblem = Arc::new(|code, _, text| panic!("{code} {text}"));
+    let pool = Pool::start(1, dir.path().to_owned(), None, sink, on_problem).unwrap();
+    let key: DeviceKey = "door-lobby.camera".parse().unwrap();
+    let subject = Arc::new(Subject { id: key.id(), key, sight: Sight::default(), plates: None, faces: None });
+    let unit = unit(&Arc::new(config()), 0, true, 9, Some(100));
+    let frame = Scripted(Arc::default()).decode(&unit).unwrap().unwrap();
+    let job = Job { subject, frame, captured: unit.captured, received: unit.received };
+    let kept = |candidate| {
+        let seen = Seen::Face { candidate, accepted: false, width_px: 100, liveness: 0.9, agreeing: 0 };
+        pool.report(&job, decide::Decision { seen, bounds: None, better: None });
+        observed.recv().unwrap().picture
+    };
+    assert_eq!(kept(None), None);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "nothing lies on the disk");
+    assert!(kept(Some((PersonId(uuid::Uuid::from_u128(1)), 0.45))).is_some(), "the guard decides on a likeness");
     pool.stop();
 }
