@@ -152,6 +152,27 @@ fn streams_of_cameras_decode_to_the_same_bits_picture_by_picture() -> Result<()>
     Ok(())
 }
 
+/// The two sets of decoders beside each other, where the program was built with both.
+#[cfg(feature = "ffmpeg")]
+#[test]
+fn ffmpeg_and_rust_decode_to_the_same_bits() -> Result<()> {
+    use gatehouse_vision::decode::{Ffmpeg, Pure};
+    if !has_ffmpeg()? {
+        return Ok(());
+    }
+    for film in [H264_CAMERA, H264_BASELINE, H265_CAMERA, H265_TEN_BITS] {
+        let dir = tempfile::tempdir()?;
+        let (file, _) = film.shoot(dir.path())?;
+        let (mut fast, mut pure) = (Ffmpeg::new(), Pure::default());
+        for (n, unit) in units(&film, &file)?.iter().enumerate() {
+            let (a, b) = (fast.decode(unit)?.context("FFmpeg")?, pure.decode(unit)?.context("Rust")?);
+            ensure!(a.luma().data() == b.luma().data(), "{:?}: picture {n} differs", film.coding);
+            ensure!(a.pts() == b.pts(), "{:?}: picture {n} has another time", film.coding);
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn streams_with_b_frames_give_pictures_that_are_all_of_the_film() -> Result<()> {
     if !has_ffmpeg()? {

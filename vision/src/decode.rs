@@ -1,11 +1,15 @@
 //! Access units to frames.
 //!
-//! The decoders are pure Rust and tolerate what a network does to a stream: after a lost or broken unit they give nothing
+//! The decoders are pure Rust, or FFmpeg's with the feature `ffmpeg`, and tolerate what a network does to a stream: after a lost or broken unit they give nothing
 //! until the next key frame, which is fine for analysis.
 
+#[cfg(feature = "ffmpeg")]
+mod ffmpeg;
 mod h264;
 mod h265;
 
+#[cfg(feature = "ffmpeg")]
+pub use ffmpeg::Ffmpeg;
 pub use h264::H264;
 pub use h265::H265;
 
@@ -44,9 +48,19 @@ pub trait Decoder: Send {
     fn decode(&mut self, unit: &AccessUnit) -> Result<Option<Frame>, DecodeError>;
 }
 
-/// Decodes whatever a stream sends, also when a camera is set to another codec while it runs.
+/// Decodes whatever a stream sends, also when a camera is set to another codec while it runs: by FFmpeg where the program was built
+/// with it, else in Rust.
+#[cfg(feature = "ffmpeg")]
+pub type Any = Ffmpeg;
+
+/// Decodes whatever a stream sends, also when a camera is set to another codec while it runs: by FFmpeg where the program was built
+/// with it, else in Rust.
+#[cfg(not(feature = "ffmpeg"))]
+pub type Any = Pure;
+
+/// The same in Rust, in every build.
 #[derive(Debug, Default)]
-pub struct Any(Option<Known>);
+pub struct Pure(Option<Known>);
 
 #[derive(Debug)]
 enum Known {
@@ -54,7 +68,7 @@ enum Known {
     H265(Box<H265>),
 }
 
-impl Decoder for Any {
+impl Decoder for Pure {
     fn decode(&mut self, unit: &AccessUnit) -> Result<Option<Frame>, DecodeError> {
         let config = &unit.config;
         match &mut self.0 {
