@@ -161,27 +161,37 @@ async fn with_credentials(pool: &PgPool, rows: Vec<PersonRow>) -> Result<Vec<Per
         .collect()
 }
 
+/// People with their face and the consent that holds, those of a condition.
+macro_rules! people {
+    ($condition:literal) => {
+        concat!(
+            "select p.id, p.name, p.phone, p.unit, p.kind, p.note, p.levels, f.photos, f.model, f.dimension,
+                    c.given_at as consent_at, c.version, c.born, c.guardian_name, c.guardian_relation
+             from person p
+             cross join lateral (select count(*) as photos, max(model) as model, max(dimension) as dimension
+                                 from face_template t
+                                 where t.person = p.id) f
+             left join lateral (select given_at, version, born, guardian_name, guardian_relation
+                                from consent
+                                where person = p.id and withdrawn_at is null
+                                order by given_at desc, id desc
+                                limit 1) c on true
+             ",
+            $condition
+        )
+    };
+}
+
 /// People whose name, unit or plate contains a text.
 pub(crate) async fn list(pool: &PgPool, q: &str, limit: i64) -> Result<Vec<PersonView>, StoreError> {
-    let rows: Vec<PersonRow> = sqlx::query_as(
-        "select p.id, p.name, p.phone, p.unit, p.kind, p.note, p.levels, f.photos, f.model, f.dimension,
-                c.given_at as consent_at, c.version, c.born, c.guardian_name, c.guardian_relation
-         from person p
-         cross join lateral (select count(*) as photos, max(model) as model, max(dimension) as dimension
-                             from face_template t
-                             where t.person = p.id) f
-         left join lateral (select given_at, version, born, guardian_name, guardian_relation
-                            from consent
-                            where person = p.id and withdrawn_at is null
-                            order by given_at desc, id desc
-                            limit 1) c on true
-         where p.deleted_at is null
-           and ($1 = '' or p.name ilike '%' || $1 || '%' or p.unit ilike '%' || $1 || '%'
-                or exists (select from credential c where c.person = p.id and c.removed_at is null
-                                                    and c.kind = 'plate' and c.value ilike '%' || $1 || '%'))
-         order by p.name, p.id
-         limit $2",
-    )
+    let rows: Vec<PersonRow> = sqlx::query_as(people!(
+        "where p.deleted_at is null
+               and ($1 = '' or p.name ilike '%' || $1 || '%' or p.unit ilike '%' || $1 || '%'
+                    or exists (select from credential c where c.person = p.id and c.removed_at is null
+                                                        and c.kind = 'plate' and c.value ilike '%' || $1 || '%'))
+             order by p.name, p.id
+             limit $2"
+    ))
     .bind(q)
     .bind(limit)
     .fetch_all(pool)
@@ -192,24 +202,11 @@ pub(crate) async fn list(pool: &PgPool, q: &str, limit: i64) -> Result<Vec<Perso
 
 /// One person.
 pub(crate) async fn get(pool: &PgPool, id: PersonId) -> Result<Option<PersonView>, StoreError> {
-    let rows: Vec<PersonRow> = sqlx::query_as(
-        "select p.id, p.name, p.phone, p.unit, p.kind, p.note, p.levels, f.photos, f.model, f.dimension,
-                c.given_at as consent_at, c.version, c.born, c.guardian_name, c.guardian_relation
-         from person p
-         cross join lateral (select count(*) as photos, max(model) as model, max(dimension) as dimension
-                             from face_template t
-                             where t.person = p.id) f
-         left join lateral (select given_at, version, born, guardian_name, guardian_relation
-                            from consent
-                            where person = p.id and withdrawn_at is null
-                            order by given_at desc, id desc
-                            limit 1) c on true
-         where p.id = $1 and p.deleted_at is null",
-    )
-    .bind(id.0)
-    .fetch_all(pool)
-    .await
-    .doing("read a person")?;
+    let rows: Vec<PersonRow> = sqlx::query_as(people!("where p.id = $1 and p.deleted_at is null"))
+        .bind(id.0)
+        .fetch_all(pool)
+        .await
+        .doing("read a person")?;
     Ok(with_credentials(pool, rows).await?.pop())
 }
 

@@ -7,7 +7,8 @@ const CORNERS: std::ops::RangeInclusive<usize> = 3..=16;
 /// Least area, as a share of the picture: one that is smaller was meant otherwise.
 const LEAST_AREA: f32 = 0.01;
 
-/// A polygon in shares of the picture, x to the right and y down; without corners the whole picture. Its sides do not cross.
+/// A polygon in shares of the picture, x to the right and y down; without corners the whole picture. Where sides
+/// cross, what is enclosed twice is outside.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Region(Vec<[f32; 2]>);
