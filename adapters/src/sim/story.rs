@@ -10,7 +10,7 @@ use gatehouse_core::device::telemetry::Value;
 use gatehouse_core::id::DeviceKey;
 use rand::Rng;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -183,13 +183,15 @@ pub struct Player {
     auto: AtomicBool,
     playing: Mutex<Vec<&'static str>>,
     places: HashMap<Place, Arc<tokio::sync::Mutex<()>>>,
+    /// Cars that came so far.
+    cars: AtomicUsize,
 }
 
 impl Player {
     pub(super) fn new(peers: BTreeMap<DeviceKey, Peer>, stage: Arc<dyn Stage>, stop: CancellationToken) -> Self {
         let places = STORIES.iter().map(|story| story.place).chain([Place::Gate2]);
         let places = places.map(|place| (place, Arc::default())).collect();
-        Self { peers, stage, stop, auto: AtomicBool::new(false), playing: Mutex::default(), places }
+        Self { peers, stage, stop, auto: AtomicBool::new(false), playing: Mutex::default(), places, cars: AtomicUsize::new(0) }
     }
 
     pub(super) fn peer(&self, key: &str) -> Option<&Peer> {
@@ -244,8 +246,8 @@ impl Player {
         let place = Arc::clone(&self.places[&story.place]);
         let _alone = place.lock().await;
         match story.key {
-            "car_known" => self.drive("gate-1", pick(&KNOWN_CARS), DRIVER_PATIENCE).await,
-            "car_unknown" => self.drive("gate-1", pick(&UNKNOWN_CARS), GUARD_PATIENCE).await,
+            "car_known" => self.drive("gate-1", self.next(&KNOWN_CARS), DRIVER_PATIENCE).await,
+            "car_unknown" => self.drive("gate-1", self.next(&UNKNOWN_CARS), GUARD_PATIENCE).await,
             "resident_face" => self.face(RESIDENT_PHOTO).await,
             "stranger_face" => self.face(STRANGER_PHOTO).await,
             "card_ok" => self.badge("door-lobby", pick::<&str>(&KNOWN_CARDS)).await,
@@ -303,6 +305,11 @@ impl Player {
             "stream_slow" => self.spoil(Faults { pause: Duration::from_millis(500), ..Faults::default() }, 25).await,
             _ => {}
         }
+    }
+
+    /// The car whose turn it is: none comes twice within seconds, as one that is in cannot.
+    fn next(&self, cars: &'static [Car]) -> &'static Car {
+        &cars[self.cars.fetch_add(1, Ordering::Relaxed) % cars.len()]
     }
 
     /// A car at a gate: it waits for the barrier, passes when it opens, backs off when it does not.
@@ -399,7 +406,7 @@ impl Player {
                     let place = Arc::clone(&player.places[&place]);
                     // A story is on at the gate: the car takes another road.
                     let Ok(_alone) = place.try_lock() else { return };
-                    player.drive(gate, pick(&KNOWN_CARS), DRIVER_PATIENCE).await;
+                    player.drive(gate, player.next(&KNOWN_CARS), DRIVER_PATIENCE).await;
                 }
                 1 | 4 => {
                     let lift = if turn.is_multiple_of(2) { "lift-1" } else { "lift-2" };

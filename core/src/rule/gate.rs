@@ -7,13 +7,14 @@
 //! | on a welcome list that opens, and the read is exact and sure | the barrier opens; not for a plate that was switched off |
 //! | anything else | the guard is asked |
 //!
-//! A list with a priority raises its alarm in each case. Reads of one car within the lane's time are one passage.
+//! A list with a priority raises its alarm in each case. Reads of one car within the lane's time are one passage, until
+//! the boom is down again: who then comes once more is let in once more.
 
 use super::{clear, raise};
 use crate::access::{DenyReason, Presented, Verdict, decide as decide_access, normal_plate};
 use crate::alarm::AlarmKind;
 use crate::command::ANSWER_MS;
-use crate::device::link::Verb;
+use crate::device::link::{DeviceKind, Verb};
 use crate::device::telemetry::Value;
 use crate::effect::{Effect, Record};
 use crate::event::{Body, Event, Params};
@@ -137,9 +138,22 @@ fn told(passage: &Passage, met: &[Met<'_>]) -> Vec<Effect> {
 }
 
 pub(super) fn evaluate(event: &Event, memory: &mut super::Memory, cx: &Context<'_>) -> Vec<Effect> {
+    match &event.body {
+        Body::Plate { .. } => read(event, &mut memory.gate, cx),
+        Body::StateChanged { kind: DeviceKind::Barrier, to, .. } if to == "down" => {
+            let of = |lane: &&Lane| Some(lane.barrier) == event.device;
+            for lane in cx.compound.lanes.iter().filter(of) {
+                memory.gate.last.remove(&lane.key);
+            }
+            vec![]
+        }
+        _ => vec![],
+    }
+}
+
+fn read(event: &Event, memory: &mut Memory, cx: &Context<'_>) -> Vec<Effect> {
     let Body::Plate { text, confidence, colour, latency_ms, picture, votes } = &event.body else { return vec![] };
     let Some(lane) = cx.compound.lanes.iter().find(|lane| Some(lane.camera) == event.device) else { return vec![] };
-    let memory = &mut memory.gate;
     let now = event.received_at;
     let at = event.observed_at.unwrap_or(now);
     let known = decide_access(cx.access, lane.barrier, &Presented::Plate(text.clone()), now);
