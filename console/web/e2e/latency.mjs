@@ -34,9 +34,9 @@ async function measure(browser, server, tiles) {
   }, tiles);
   await until(`${tiles} tiles`, async () => (await page.locator('[data-camera][data-state]').count()) === tiles, 30_000);
   await page.waitForTimeout(seconds * 1000 + SETTLE_MS);
-  const { looks, kept } = await page.evaluate(() => ({ looks: window.strips.looks, kept: [...window.strips.tiles.values()] }));
+  const { reads, kept } = await page.evaluate(() => ({ reads: window.strips.reads, kept: [...window.strips.tiles.values()] }));
   await page.context().close();
-  return { ...figures(kept, SETTLE_MS), samples_per_second: looks / (seconds + SETTLE_MS / 1000), load_before: load, load_after: loadavg()[0] };
+  return { ...figures(kept, SETTLE_MS), reads_per_second: reads / (seconds + SETTLE_MS / 1000), load_before: load, load_after: loadavg()[0] };
 }
 
 const server = await startServer({ args: ['--cameras', String(Math.max(...walls))] });
@@ -50,7 +50,7 @@ try {
     ['tiles', (w) => w.tiles], ['p50 ms', (w) => w.p50_ms], ['p99 ms', (w) => w.p99_ms], ['max ms', (w) => w.max_ms],
     ['first picture ms p50/max', (w) => `${w.first_picture_p50_ms}/${w.first_picture_max_ms}`], ['pictures', (w) => w.pictures],
     ['dropped', (w) => `${w.dropped} (${w.dropped_percent.toFixed(2)} %)`], ['drift ms', (w) => w.drift_ms],
-    ['degraded', (w) => `${w.degraded_percent.toFixed(1)} %`], ['samples/s', (w) => w.samples_per_second.toFixed(0)], ['load', (w) => `${w.load_before.toFixed(1)}→${w.load_after.toFixed(1)}`],
+    ['degraded', (w) => `${w.degraded_percent.toFixed(1)} %`], ['reads/s', (w) => w.reads_per_second.toFixed(0)], ['load', (w) => `${w.load_before.toFixed(1)}→${w.load_after.toFixed(1)}`],
   ];
   console.log(`${result.player}, Chromium ${result.browser}, ${result.cores} cores, ${seconds} s each`);
   console.log(`| ${columns.map(([name]) => name).join(' | ')} |\n|${columns.map(() => '---').join('|')}|`);

@@ -3,19 +3,30 @@
 export function sampler() {
   const BLOCK = 8;
   const BITS = 48;
+  const WIDTHS = [640, 1280, 1920]; // of the virtual cameras' streams
   const surface = document.createElement('canvas');
-  surface.width = BITS * BLOCK;
   surface.height = 1;
   const paint = surface.getContext('2d', { willReadFrequently: true });
 
   /** The moment, milliseconds since 1970; null where the check does not fit. */
   function read(picture) {
+    const width = picture.videoWidth ?? picture.width;
     const height = picture.videoHeight ?? picture.height;
     if (!height) return null;
-    paint.drawImage(picture, 0, height - BLOCK / 2, BITS * BLOCK, 1, 0, 0, BITS * BLOCK, 1);
-    const row = paint.getImageData(0, 0, BITS * BLOCK, 1).data;
+    for (const sent of WIDTHS) {
+      const moment = readAs(picture, width, height, sent / width);
+      if (moment) return moment;
+    }
+    return null;
+  }
+  /** The same of a picture that is painted 1 / `scale` of its size. */
+  function readAs(picture, width, height, scale) {
+    const strip = Math.min(width, Math.ceil((BITS * BLOCK) / scale));
+    if (surface.width !== strip) surface.width = strip;
+    paint.drawImage(picture, 0, Math.floor(height - BLOCK / 2 / scale), strip, 1, 0, 0, strip, 1);
+    const row = paint.getImageData(0, 0, strip, 1).data;
     const bytes = [0, 0, 0, 0, 0, 0];
-    for (let n = 0; n < BITS; n++) if (row[(n * BLOCK + BLOCK / 2) * 4] > 125) bytes[n >> 3] |= 0x80 >> (n & 7);
+    for (let n = 0; n < BITS; n++) if (row[Math.floor(((n + 0.5) * BLOCK) / scale) * 4] > 125) bytes[n >> 3] |= 0x80 >> (n & 7);
     let crc = 0;
     for (const byte of bytes.slice(0, 5)) {
       crc ^= byte;
@@ -28,29 +39,56 @@ export function sampler() {
     return low + Math.round((now - low) / window) * window;
   }
 
-  const tiles = new Map(); // camera → { first, seen: [moment, when it was seen] …, degraded, looks }
-  const state = { began: 0, looks: 0, tiles };
+  // Reading a tile copies its whole picture: sixteen at every frame would take a third of a core from the wall itself. Until
+  // its first picture a tile is looked at at every frame; then they take turns of a second each.
+  const TURN_MS = 1_000;
+  const READ_MS = 5;
+  const tiles = new Map(); // camera → { first, turns: [{ at, seen: [[moment, when it was seen] …] } …], degraded, looks }
+  const state = { began: 0, looks: 0, reads: 0, tiles };
+  let turn = -1;
+  let turned = 0;
+  const shown = () => [...document.querySelectorAll('[data-camera][data-state]')];
+  const pictureOf = (tile) => tile.querySelector('canvas, video');
   function look() {
     requestAnimationFrame(look);
     if (!state.began) return;
     state.looks++;
-    for (const tile of document.querySelectorAll('[data-camera][data-state]')) {
-      const picture = tile.querySelector('canvas, video');
-      let of = tiles.get(tile.dataset.camera);
-      if (!of) tiles.set(tile.dataset.camera, (of = { first: -1, last: 0, seen: [], degraded: 0, looks: 0, unread: 0 }));
+    for (const tile of shown()) {
+      if (!tiles.has(tile.dataset.camera)) tiles.set(tile.dataset.camera, { first: -1, last: 0, turns: [], degraded: 0, looks: 0 });
+      const of = tiles.get(tile.dataset.camera);
       of.looks++;
       if (tile.dataset.degraded !== 'none') of.degraded++;
-      const moment = picture && read(picture);
-      const now = Date.now();
-      if (!moment) of.unread++;
-      else if (moment !== of.last) {
-        if (of.first < 0) of.first = now - state.began;
-        of.last = moment;
-        of.seen.push([moment, now]);
-      }
+      if (of.first >= 0) continue;
+      const picture = pictureOf(tile);
+      if (picture && read(picture)) of.first = Date.now() - state.began;
     }
   }
+  // Every few milliseconds: looking once a frame would add half a frame to each latency. No more than a fifth of the time.
+  function take() {
+    const start = performance.now();
+    readTurn();
+    setTimeout(take, Math.max(READ_MS, 4 * (performance.now() - start)));
+  }
+  function readTurn() {
+    const all = shown().filter((tile) => tiles.get(tile.dataset.camera)?.first >= 0);
+    if (!all.length) return;
+    state.reads++;
+    if (Date.now() - turned >= TURN_MS) {
+      turned = Date.now();
+      turn++;
+      const of = tiles.get(all[turn % all.length].dataset.camera);
+      of.turns.push({ at: turned, seen: [] });
+      of.last = 0;
+    }
+    const tile = all[turn % all.length];
+    const of = tiles.get(tile.dataset.camera);
+    const moment = read(pictureOf(tile));
+    // When the picture that was there already came is not known: it only begins the turn.
+    if (moment && of.last && moment !== of.last) of.turns.at(-1)?.seen.push([moment, Date.now()]);
+    if (moment) of.last = moment;
+  }
   requestAnimationFrame(look);
+  take();
   window.strips = state;
 }
 
@@ -58,22 +96,29 @@ export function sampler() {
 const quantile = (sorted, p) => (sorted.length ? sorted[Math.min(sorted.length - 1, Math.ceil(p * sorted.length) - 1)] : NaN);
 const sortedOf = (list) => [...list].sort((a, b) => a - b);
 
-/** Figures of one run: `tiles` as the sampler kept them. Latencies of the first `settle_ms` are not counted, drift is not theirs. */
-export function figures(tiles, settleMs) {
+/** Figures of one run: `tiles` as the sampler kept them, in turns of `turnMs`. Turns of the first `settleMs` are not counted, nor
+ * the last, which was cut off; drift is not theirs. */
+export function figures(tiles, settleMs, turnMs = 1_000) {
   const all = [];
   let pictures = 0;
   let expected = 0;
   const drifts = [];
-  for (const { seen } of tiles) {
-    const kept = seen.filter(([, at]) => at - seen[0][1] >= settleMs);
-    if (kept.length < 3) continue;
-    const latencies = kept.map(([moment, at]) => at - moment);
+  const starts = tiles.flatMap((tile) => tile.turns.map((turn) => turn.at));
+  const [begun, cut] = [Math.min(...starts), Math.max(...starts)];
+  const counted = (tile) => tile.turns.filter((turn) => turn.at - begun >= settleMs && turn.at < cut);
+  const steps = ({ seen }) => seen.slice(1).map(([moment], n) => moment - seen[n][0]);
+  const period = quantile(sortedOf(tiles.flatMap(counted).flatMap(steps)), 0.5);
+  for (const tile of tiles) {
+    for (const { seen } of counted(tile)) {
+      pictures += seen.length;
+      const span = seen.length ? Math.round((seen.at(-1)[0] - seen[0][0]) / period) + 1 : 0;
+      // Of a tile that stood still the turn itself says how many there should have been.
+      expected += Math.max(span, Math.floor(turnMs / period) - 1);
+    }
+    const latencies = counted(tile).flatMap(({ seen }) => seen.map(([moment, at]) => at - moment));
+    if (!latencies.length) continue;
     all.push(...latencies);
-    const gaps = sortedOf(kept.slice(1).map(([moment], n) => moment - kept[n][0]));
-    const period = quantile(gaps, 0.5);
-    pictures += kept.length;
-    expected += Math.round((kept.at(-1)[0] - kept[0][0]) / period) + 1;
-    const tenth = Math.max(1, Math.floor(kept.length / 10));
+    const tenth = Math.max(1, Math.floor(latencies.length / 10));
     const middle = (list) => quantile(sortedOf(list), 0.5);
     drifts.push(middle(latencies.slice(-tenth)) - middle(latencies.slice(0, tenth)));
   }
@@ -81,7 +126,7 @@ export function figures(tiles, settleMs) {
   const firsts = sortedOf(tiles.map((t) => t.first).filter((ms) => ms >= 0));
   return {
     tiles: tiles.length,
-    tiles_read: tiles.filter((t) => t.seen.length > 2).length,
+    tiles_read: tiles.filter((t) => t.turns.some((turn) => turn.seen.length > 2)).length,
     p50_ms: quantile(sorted, 0.5),
     p99_ms: quantile(sorted, 0.99),
     max_ms: sorted.at(-1) ?? NaN,
