@@ -48,6 +48,8 @@ pub struct Parts {
     pub metrics: Access,
     /// Memory the program is meant to need at most, MB.
     pub memory_mb: u32,
+    /// Days for which pictures of reads and faces are kept; 0: for ever.
+    pub picture_days: u32,
 }
 
 /// The running console.
@@ -118,6 +120,11 @@ impl App {
     /// Memory the program is meant to need at most, MB.
     pub fn memory_budget_mb(&self) -> f64 {
         f64::from(self.parts.memory_mb)
+    }
+
+    /// Days for which pictures of reads and faces are kept; 0: for ever.
+    pub fn picture_days(&self) -> u32 {
+        self.parts.picture_days
     }
 
     /// Sessions of this run.

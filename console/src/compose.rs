@@ -184,6 +184,7 @@ pub async fn start(options: Options, progress: &mut (dyn Progress + Send)) -> an
         backup: keeper,
         metrics: Access { token, loopback: config.metrics.loopback },
         memory_mb: config.limits.memory_mb,
+        picture_days: config.recognition.picture_days,
     });
     if let Some(recognizer) = recognizer {
         crate::gallery::enrol_demo_face(&app, &recognizer).await?;
@@ -192,8 +193,8 @@ pub async fn start(options: Options, progress: &mut (dyn Progress + Send)) -> an
     tokio::spawn(crate::api::health::publish(app.clone()));
     tokio::spawn(metrics::budget::watch(app.clone()));
     tokio::spawn(crate::recording::watch(app.clone()));
-    let picture_days = config.recognition.picture_days;
-    tokio::spawn(crate::pictures::forget_old(app.data().join("pictures"), picture_days, app.system().clone()));
+    let pictures = app.data().join("pictures");
+    tokio::spawn(crate::pictures::forget_old(pictures, app.picture_days(), app.system().clone()));
     tokio::spawn(app.backup().clone().run(app.system().clone()));
     let (router, table) = routes::build(app.clone());
     let secure = tls.is_some();

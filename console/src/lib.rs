@@ -19,6 +19,7 @@ pub mod media;
 pub mod metrics;
 pub mod onvif;
 pub mod openapi;
+pub mod performers;
 pub mod pictures;
 pub mod provision;
 pub mod rbac;

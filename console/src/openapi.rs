@@ -46,6 +46,7 @@ use utoipa::OpenApi;
         api::passage::list,
         api::passage::export,
         api::passage::show,
+        api::passage::export_one,
         api::passage::decide,
         api::passage::correct,
         api::passage::uncorrect,

@@ -16,7 +16,8 @@ use std::sync::Arc;
 /// Largest body of an ordinary request, bytes.
 const BODY_LIMIT: usize = 256 * 1024;
 
-/// Put into an answer that only goes on with what has its audit row already: a move of a camera that is held.
+/// Put into an answer that has its audit row already: it goes on with something, as a move of a camera that is held, or its
+/// handler wrote one that says more.
 #[derive(Clone, Copy, Debug)]
 pub struct GoesOn;
 

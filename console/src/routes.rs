@@ -54,6 +54,7 @@ pub fn build(app: Arc<App>) -> (Router, Vec<Route>) {
         .add(GET, "/api/passages", P::AccessRead, api::passage::list)
         .add(GET, "/api/passages.csv", P::AccessRead, api::passage::export)
         .add(GET, "/api/passages/{id}", P::AccessRead, api::passage::show)
+        .add(POST, "/api/passages/{id}/export", P::AccessRead, api::passage::export_one)
         .add(POST, "/api/passages/{id}/decision", P::AccessDecide, api::passage::decide)
         .add(PUT, "/api/passages/{id}/correction", P::AccessCorrect, api::passage::correct)
         .add(DELETE, "/api/passages/{id}/correction", P::AccessCorrect, api::passage::uncorrect)

@@ -193,6 +193,7 @@ fn config(device: &DeviceDef, stream: &StreamDef, demo: Option<&Demo>) -> anyhow
         watch_view: stream.watch_view,
         look_in: stream.look_in.clone(),
         min_width_px: stream.min_width_px,
+        moves: stream.moves,
         roles: roles.collect(),
         ..CameraConfig::new(device.key.clone(), url)
     })

@@ -15,6 +15,7 @@ use crate::id::{
 };
 use crate::passage::Decision;
 use crate::recognition::Seen;
+use crate::recognition::travel::Travel;
 use crate::workorder::WorkOrderState;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -336,6 +337,9 @@ pub enum Body {
         /// Frames that agreed.
         #[serde(default)]
         votes: u32,
+        /// Which way the car was seen to go.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        travel: Option<Travel>,
     },
     /// What a camera shows became unusable, or usable again.
     #[serde(rename = "camera.view")]

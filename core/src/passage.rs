@@ -1,6 +1,7 @@
 //! Passages: one car at one lane, from the plate read to the decision.
 
 use crate::id::{DeviceId, PassageId, PersonId, PictureId};
+use crate::recognition::travel::Travel;
 use crate::recognition::watchlist::WatchHit;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -93,6 +94,9 @@ pub struct Passage {
     /// Frames that agreed on the text.
     #[serde(default)]
     pub votes: u32,
+    /// Which way the car was seen to go; none where it stood or was seen too briefly to say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub travel: Option<Travel>,
     /// How often this car was read while it was here: duplicates within [`crate::site::Lane::same_car`] are one passage.
     #[serde(default = "one")]
     pub reads: u32,

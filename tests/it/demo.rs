@@ -32,7 +32,9 @@ async fn a_known_car_opens_its_barrier_and_an_unknown_one_becomes_a_question() -
         .map(|credential| text(&credential["value"]))
         .collect();
     assert!(plates.contains(&text(&passage["plate"])), "{passage}");
-    assert!(passage["confidence"].as_f64().is_some_and(|confidence| confidence > 0.9), "{passage}");
+    // Sure at one look, or three that agree: which comes first is a matter of how often the machine looks.
+    let sure = passage["confidence"].as_f64().is_some_and(|confidence| confidence > 0.9);
+    assert!(sure || passage["votes"].as_u64().is_some_and(|votes| votes >= 3), "{passage}");
     assert!(passage["latency_ms"].as_i64().is_some_and(|latency| latency >= 0), "{passage}");
     assert!(!text(&passage["person_name"]).is_empty(), "{passage}");
     let (status, kind, picture) = admin.bytes(&format!("/api/pictures/{}.jpg", text(&passage["picture"]))).await?;

@@ -40,5 +40,6 @@ mod telemetry;
 mod tidy;
 mod timer;
 mod transcode;
+mod travel;
 mod video;
 mod view;

@@ -4,16 +4,18 @@ use gatehouse_actors::passage::Found;
 use gatehouse_actors::staff;
 use gatehouse_actors::{PassageQuery, WatchEntryInput, WatchListInput};
 use gatehouse_core::alarm::AlarmKind;
-use gatehouse_core::device::link::Verb;
+use gatehouse_core::device::link::{Outcome, Verb};
+use gatehouse_core::id::{DeviceId, EventId, PictureId};
 use gatehouse_core::passage::Decision;
-use gatehouse_core::recognition::Seen;
+use gatehouse_core::recognition::travel::Travel;
 use gatehouse_core::recognition::watchlist::Listing;
+use gatehouse_core::recognition::{Observation, Seen};
 use gatehouse_tests::compound::Compound;
 use gatehouse_tests::product::{Client, Product};
 use serde_json::json;
 
 async fn read(site: &Compound, text: &str, confidence: f32) {
-    let seen = Seen::Plate { text: text.into(), confidence, colour: "green".into(), votes: 4 };
+    let seen = Seen::Plate { text: text.into(), confidence, colour: "green".into(), votes: 4, travel: None };
     site.seen("cam-gate", seen).await;
 }
 
@@ -34,7 +36,10 @@ async fn list(site: &Compound, name: &str, listing: Listing, alarm: Option<u8>, 
 async fn reads_of_one_car_are_one_passage_with_a_count_and_the_surest_read() {
     let mut site = Compound::start().await;
     read(&site, "粤B12345", 0.75).await;
-    assert_eq!(site.told("gate-in").await.verb, Verb::Open);
+    let told = site.told("gate-in").await;
+    site.answer(&told, Outcome::Executed).await;
+    site.word("gate-in", "position", "up").await;
+    site.state("gate-in", "up").await;
     site.advance(20);
     read(&site, "粤B12345", 0.98).await;
     site.advance(20);
@@ -293,6 +298,75 @@ async fn whoever_watches_a_gate_sees_the_read_over_the_picture_and_its_crop_afte
     let engineer = Client::sign_in(product.running.address, "e", password).await?;
     let mut refused = engineer.live(&[&cameras[0]]).await?;
     refused.until(|m| (m["t"] == "err" && m["code"] == "forbidden").then_some(())).await?;
+    product.stop().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn exports_of_passages_leave_who_what_and_how_many_in_the_audit() -> anyhow::Result<()> {
+    let site = r#"
+name = "Yard"
+places = [{ key = "yard", kind = "site", name = "Yard" }]
+lanes = [{ key = "in", camera = "gate", barrier = "boom", direction = "in" }]
+devices = [
+  { key = "gate", kind = "camera", name = "Gate", place = "yard" },
+  { key = "boom", kind = "barrier", name = "Boom", place = "yard" },
+]
+"#;
+    let product = Product::site(site, |config| config.recognition.picture_days = 45).await?;
+    let (admin, system) = (product.admin().await?, product.running.app.system());
+    assert_eq!(admin.get("/api/session").await?["site"]["picture_days"], 45, "what the pages say of the keeping");
+    for (text, picture) in [("京A11111", Some(PictureId::of_event(EventId::from_key("p"), 0))), ("京B22222", None)] {
+        let (colour, travel) = ("blue".into(), Some(Travel::Towards));
+        let seen = Seen::Plate { text: text.into(), confidence: 0.97, colour, votes: 5, travel };
+        let camera = DeviceId::from_key("gate");
+        system.observe(Observation { camera, observed_at: system.now(), latency_ms: 120, picture, seen }).await?;
+    }
+    let find = |plate: &'static str| {
+        let admin = &admin;
+        async move {
+            let path = format!("/api/passages?q={plate}");
+            loop {
+                if let Some(one) = admin.get(&path).await?["passages"].as_array().and_then(|all| all.first()).cloned() {
+                    return anyhow::Ok(one["id"].as_str().unwrap_or_default().to_owned());
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        }
+    };
+    let (first, second) = (find("11111").await?, find("22222").await?);
+
+    let password = "a password for tests";
+    admin.post("/api/users", json!({ "name": "g", "password": password, "role": "guard" })).await?;
+    let guard = Client::sign_in(product.running.address, "g", password).await?;
+    let (status, _, csv) = guard.bytes("/api/passages.csv?lane=in&q=%E4%BA%ACA").await?;
+    let csv = String::from_utf8(csv)?;
+    assert!(status.is_success() && csv.contains("京A11111") && csv.contains(",towards,") && !csv.contains("京B22222"));
+    guard.bytes("/api/passages.csv").await?;
+    let given =
+        guard.post(&format!("/api/passages/{first}/export"), json!({ "form": "file", "pictures": true })).await?;
+    assert_eq!((&given["plate"], &given["travel"]), (&json!("京A11111"), &json!("towards")));
+    guard.post(&format!("/api/passages/{second}/export"), json!({ "form": "print", "pictures": true })).await?;
+    let wrong = guard.post(&format!("/api/passages/{second}/export"), json!({ "form": "fax", "pictures": true })).await;
+    assert!(wrong.unwrap_err().to_string().contains("fax"), "the error names what was wrong");
+    let nothing = "/api/passages/00000000-0000-0000-0000-000000000000/export";
+    assert!(guard.post(nothing, json!({ "form": "file", "pictures": false })).await.is_err());
+
+    let audit = admin.get("/api/audit").await?;
+    assert_eq!(audit["intact"], true);
+    let rows = audit["rows"].as_array().cloned().unwrap_or_default();
+    let exports: Vec<_> = rows
+        .iter()
+        .filter(|row| row["action"] == "passage.export" && row["by"] == "g")
+        .filter_map(|row| row["target"].as_str())
+        .collect();
+    let told = [
+        format!("print, passages: 1, {second} 京B22222, without pictures"),
+        format!("file, passages: 1, {first} 京A11111, with pictures"),
+        "csv, passages: 2, no filter, without pictures".to_owned(),
+        "csv, passages: 1, lane=in q=京A, without pictures".to_owned(),
+    ];
+    assert_eq!(exports, told, "newest first");
     product.stop().await;
     Ok(())
 }

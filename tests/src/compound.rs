@@ -258,7 +258,7 @@ impl Compound {
 
     /// A plate is read at the gate.
     pub async fn plate(&self, text: &str) {
-        let seen = Seen::Plate { text: text.into(), confidence: 0.97, colour: "blue".into(), votes: 5 };
+        let seen = Seen::Plate { text: text.into(), confidence: 0.97, colour: "blue".into(), votes: 5, travel: None };
         self.seen("cam-gate", seen).await;
     }
 

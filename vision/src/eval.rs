@@ -3,6 +3,7 @@
 //! Pictures go through [`crate::recognizer::Recognizer`], the code the pipeline runs. A label or file that cannot be used
 //! is an error of its row; the rest is still measured.
 
+mod attacks;
 mod faces;
 mod figures;
 mod plates;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::frame::Frame;
+pub use attacks::{AttackRow, AttacksReport, Performer, attacks};
 pub use faces::{FacesReport, PairsReport, Separation, faces, pairs};
 pub use figures::{Spread, Threshold, TrueAccept};
 pub use plates::{AboveConfidence, PlateAccuracy, PlateMiss, PlatesReport, plates};
@@ -58,6 +60,14 @@ pub enum EvalError {
         column: &'static str,
         /// All columns that are needed.
         wanted: &'static str,
+    },
+    /// A photograph that attacks are to be made of shows no face.
+    #[error(
+        "the photograph of {name} shows no face that can be enrolled; give one from the front, sharp and evenly lit"
+    )]
+    NoFace {
+        /// Whose.
+        name: String,
     },
     /// Recognition failed on a picture it should have taken.
     #[error(transparent)]

@@ -2,7 +2,7 @@
 //!
 //! Nothing is stored and nothing is made while nobody follows. The newest replaces what was not taken yet.
 
-use crate::pipeline::decide::PlateSeen;
+use crate::pipeline::cars::PlateSeen;
 use gatehouse_core::id::{DeviceId, PersonId};
 use gatehouse_core::recognition::plate::SURE;
 use jiff::Timestamp;

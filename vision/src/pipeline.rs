@@ -8,6 +8,7 @@
 //! One thread a camera decodes. Waking decodes the pictures since the last key frame at once, so nothing of what woke is
 //! missed. While a car or a face stays in view without moving, key frames keep its track.
 
+pub mod cars;
 pub mod decide;
 pub mod doorway;
 pub mod picture;
@@ -19,7 +20,8 @@ use crate::hub::{AccessUnit, LATE_MAX};
 use crate::motion::{MotionGate, MotionOptions, SizeGate};
 use crate::view::{Problem, ViewOptions, ViewWatch};
 use crate::vision::CameraConfig;
-use decide::{FaceWatch, PlateWatch};
+use cars::PlateWatch;
+use decide::FaceWatch;
 use gatehouse_core::recognition::challenge::ChallengePolicy;
 use gatehouse_core::recognition::face::FacePolicy;
 use gatehouse_core::recognition::plate::PlatePolicy;
@@ -59,6 +61,7 @@ const GROUP_MAX: usize = 600;
 /// Analysis of one camera: a thread behind a bounded queue.
 pub struct Analysis {
     shared: Arc<Shared>,
+    subject: Arc<Subject>,
 }
 
 /// The newest decoded picture and when it was taken.
@@ -88,7 +91,7 @@ impl Analysis {
             id: camera.id,
             key: camera.key.clone(),
             sight: Sight { region: camera.look_in.clone(), min_width: camera.min_width_px as f32 },
-            plates: has(Role::Plates).then(|| Mutex::new(PlateWatch::new(PlatePolicy::default()))),
+            plates: has(Role::Plates).then(|| Mutex::new(PlateWatch::new(PlatePolicy::default(), camera.moves))),
             faces: has(Role::Faces).then(|| {
                 let challenge = camera.challenge.then(ChallengePolicy::default);
                 Mutex::new(FaceWatch::new(FacePolicy::default(), challenge))
@@ -102,11 +105,11 @@ impl Analysis {
             dropped: AtomicU64::new(0),
         });
         let watch_view = camera.watch_view;
-        let thread = Thread { shared: shared.clone(), subject, pool, sink, on_problem, watch_view };
+        let thread = Thread { shared: shared.clone(), subject: subject.clone(), pool, sink, on_problem, watch_view };
         // Thread names hold 15 bytes.
         let name: String = format!("see-{}", camera.key).chars().take(15).collect();
         std::thread::Builder::new().name(name).spawn(move || thread.run())?;
-        Ok(Self { shared })
+        Ok(Self { shared, subject })
     }
 
     /// Hands a unit over; never waits. When decoding lags, what lies before the newest key frame is left out.
@@ -147,6 +150,11 @@ impl Analysis {
     /// Pictures decoded, units left out.
     pub fn counts(&self) -> (u64, u64) {
         (self.shared.decoded.load(Ordering::Relaxed), self.shared.dropped.load(Ordering::Relaxed))
+    }
+
+    /// Cars left out because they went the wrong way.
+    pub fn wrong_way(&self) -> u64 {
+        self.subject.plates.as_ref().map_or(0, |watch| lock(watch).wrong_way())
     }
 }
 

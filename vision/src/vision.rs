@@ -18,6 +18,7 @@ use crate::transcode::{Lane, TranscodeError, TranscodeFigures, Transcodes};
 use bytes::Bytes;
 use gatehouse_core::id::{DeviceId, DeviceKey, PersonId, PictureId};
 use gatehouse_core::recognition::region::Region;
+use gatehouse_core::recognition::travel::Moves;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -92,6 +93,8 @@ pub struct CameraConfig {
     pub look_in: Region,
     /// Narrower plates and faces are not read, pixels of the searched picture.
     pub min_width_px: u32,
+    /// Which cars are read, by the way they go.
+    pub moves: Moves,
     /// Whether a dark, covered, blurred or turned picture is told; only of a camera that is looked at.
     pub watch_view: bool,
     /// Whether the faces it sees open doors only after the active challenge.
@@ -115,6 +118,7 @@ impl CameraConfig {
             roles: Vec::new(),
             look_in: Region::default(),
             min_width_px: 0,
+            moves: Moves::default(),
             watch_view: true,
             challenge: false,
         }
@@ -190,6 +194,8 @@ pub struct CameraStatus {
     pub remarks: Vec<&'static str>,
     /// How its sub-stream does.
     pub sub: Option<StreamStatus>,
+    /// Cars that were not read out because they went the wrong way, since the start.
+    pub wrong_way: u64,
     /// Problems counted by code.
     pub errors: BTreeMap<&'static str, u64>,
 }
@@ -593,6 +599,7 @@ impl Camera {
             clock_off_ms: main.clock_off_ms,
             remarks: main.remarks,
             sub,
+            wrong_way: self.feed(Which::Sub).analysis.as_ref().map_or(0, Analysis::wrong_way),
             errors: self.problems(),
         }
     }

@@ -7,6 +7,7 @@ use gatehouse_core::id::{DeviceId, PassageId, PersonId, PictureId};
 use gatehouse_core::passage::{Correction, Decision, Direction, Passage};
 use gatehouse_core::recognition::plate::{SURE, confusions};
 use gatehouse_core::recognition::plate_grammar::normalise;
+use gatehouse_core::recognition::travel::Travel;
 use jiff_sqlx::ToSqlx;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
@@ -19,16 +20,16 @@ pub(crate) async fn put(conn: &mut PgConnection, passages: &[&Passage]) -> Resul
     sqlx::query(
         "insert into passage (id, lane, camera, direction, at, plate, colour, confidence, latency_ms, picture, person,
                               person_name, decision, by, note, barrier, votes, reads, last_at, corrected, corrected_why,
-                              corrected_by, corrected_at, hits)
+                              corrected_by, corrected_at, hits, travel)
          select * from unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::timestamptz[], $6::text[], $7::text[],
                               $8::real[], $9::integer[], $10::uuid[], $11::uuid[], $12::text[], $13::text[], $14::text[],
                               $15::text[], $16::uuid[], $17::integer[], $18::integer[], $19::timestamptz[], $20::text[],
-                              $21::text[], $22::text[], $23::timestamptz[], $24::jsonb[])
+                              $21::text[], $22::text[], $23::timestamptz[], $24::jsonb[], $25::text[])
          on conflict (id) do update
          set decision = excluded.decision, by = excluded.by, note = excluded.note, colour = excluded.colour,
              confidence = excluded.confidence, picture = excluded.picture, votes = excluded.votes, reads = excluded.reads,
              last_at = excluded.last_at, corrected = excluded.corrected, corrected_why = excluded.corrected_why,
-             corrected_by = excluded.corrected_by, corrected_at = excluded.corrected_at",
+             corrected_by = excluded.corrected_by, corrected_at = excluded.corrected_at, travel = excluded.travel",
     )
     .bind(column(rows, |row| row.id.0))
     .bind(column(rows, |row| row.lane.as_str()))
@@ -54,6 +55,7 @@ pub(crate) async fn put(conn: &mut PgConnection, passages: &[&Passage]) -> Resul
     .bind(column(rows, |row| correction(row).map(|correction| correction.by)))
     .bind(column(rows, |row| correction(row).map(|correction| correction.at.to_sqlx())))
     .bind(column(rows, |row| serde_json::to_value(&row.hits).unwrap_or_default()))
+    .bind(column(rows, |row| row.travel.map(Travel::word)))
     .execute(conn)
     .await?;
     Ok(())
@@ -85,6 +87,7 @@ struct Row {
     corrected_by: Option<String>,
     corrected_at: Option<jiff_sqlx::Timestamp>,
     hits: serde_json::Value,
+    travel: Option<String>,
     /// Whether the text asked for is there as it was typed; only of a search.
     #[sqlx(default)]
     exact: bool,
@@ -114,6 +117,7 @@ impl TryFrom<Row> for Passage {
             note: row.note,
             barrier: DeviceId(row.barrier),
             votes: u32::try_from(row.votes).unwrap_or(0),
+            travel: row.travel.map(|word| if word == "away" { Travel::Away } else { Travel::Towards }),
             reads: u32::try_from(row.reads).unwrap_or(1),
             last_at: row.last_at.map(|at| at.to_jiff()),
             correction: row.corrected.zip(row.corrected_at).map(|(text, at)| Correction {

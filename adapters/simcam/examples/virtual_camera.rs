@@ -4,10 +4,11 @@
 //! cargo run -p gatehouse-adapters --example virtual_camera -- [port] [faces folder] [clip.mp4]
 //! ```
 //! User `viewer`, password `viewer`. Lines on standard input are cues: `car 粤B12345`, `green 粤BD12345`, `leave`, `open`,
-//! `close`, `person collins_1`, `gone`, `smoke`, `clear`, `intruder`, `lift`, `freeze`, `thaw`, `dark`, `light`.
+//! `close`, `depart 粤B12345`,
+//! `person collins_1`, `left`, `right`, `shut`, `straight`, `gone`, `smoke`, `clear`, `intruder`, `lift`, `freeze`, `thaw`, `dark`, `light`.
 
 use gatehouse_simcam::rtsp::{RtspServer, Users, clip};
-use gatehouse_simcam::scene::{BodyColour, CameraConfig, Cue, PlateColour, SceneKind, Studio, StudioConfig};
+use gatehouse_simcam::scene::{BodyColour, CameraConfig, Cue, PlateColour, Pose, SceneKind, Studio, StudioConfig};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -53,10 +54,18 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             "car" => (0, arrival(rest, PlateColour::Blue, BodyColour::Silver)),
             "green" => (0, arrival(rest, PlateColour::Green, BodyColour::White)),
             "yellow" => (0, arrival(rest, PlateColour::Yellow, BodyColour::Navy)),
+            "depart" => {
+                let (plate, body) = (rest.to_owned(), BodyColour::Graphite);
+                (0, Cue::CarDeparts { plate, colour: PlateColour::Blue, body })
+            }
             "leave" => (0, Cue::CarLeaves),
             "open" => (0, Cue::Barrier { open: true }),
             "close" => (0, Cue::Barrier { open: false }),
             "person" => (2, Cue::PersonAtDoor { photo: rest.to_owned(), stay: Duration::from_secs(20) }),
+            "straight" => (2, Cue::Pose(Pose::Straight)),
+            "left" => (2, Cue::Pose(Pose::TurnLeft)),
+            "right" => (2, Cue::Pose(Pose::TurnRight)),
+            "shut" => (2, Cue::Pose(Pose::CloseEyes)),
             "gone" => (2, Cue::PersonGone),
             "smoke" => (3, Cue::Smoke(true)),
             "clear" => (3, Cue::Smoke(false)),

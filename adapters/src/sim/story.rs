@@ -191,7 +191,15 @@ impl Player {
     pub(super) fn new(peers: BTreeMap<DeviceKey, Peer>, stage: Arc<dyn Stage>, stop: CancellationToken) -> Self {
         let places = STORIES.iter().map(|story| story.place).chain([Place::Gate2]);
         let places = places.map(|place| (place, Arc::default())).collect();
-        Self { peers, stage, stop, auto: AtomicBool::new(false), playing: Mutex::default(), places, cars: AtomicUsize::new(0) }
+        Self {
+            peers,
+            stage,
+            stop,
+            auto: AtomicBool::new(false),
+            playing: Mutex::default(),
+            places,
+            cars: AtomicUsize::new(0),
+        }
     }
 
     pub(super) fn peer(&self, key: &str) -> Option<&Peer> {

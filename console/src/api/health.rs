@@ -203,6 +203,8 @@ pub struct CameraHealth {
     pub remarks: Vec<String>,
     /// Its sub-stream, where it has one.
     pub sub: Option<StreamHealth>,
+    /// Cars not read out because they went the wrong way, since the start.
+    pub wrong_way: u64,
     /// Errors by name.
     pub errors: std::collections::BTreeMap<String, u64>,
     /// Its ONVIF link, where it has one.
@@ -317,6 +319,7 @@ fn cameras(app: &App) -> Vec<CameraHealth> {
             clock_off_ms: status.clock_off_ms,
             remarks: status.remarks.into_iter().map(str::to_owned).collect(),
             sub: status.sub.map(stream),
+            wrong_way: status.wrong_way,
             errors: status.errors.into_iter().map(|(code, count)| (code.to_owned(), count)).collect(),
             onvif: app.onvif().link(status.id).map(|link| link.health()),
         })

@@ -4,9 +4,10 @@ use crate::app::App;
 use crate::auth::SignedIn;
 use crate::error::ApiError;
 use crate::extract::{Ask, At, Body};
+use crate::router::GoesOn;
 use axum::Json;
 use axum::extract::{Extension, State};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use gatehouse_actors::PassageQuery;
 use gatehouse_actors::views::{Corrected, Found, PassageView};
 use gatehouse_core::id::{DeviceId, PassageId, PersonId, WatchListId};
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
 
 /// Which passages to list.
-#[derive(Deserialize, IntoParams)]
+#[derive(Deserialize, Serialize, IntoParams)]
 pub struct Query {
     /// Before this moment.
     #[param(value_type = Option<String>)]
@@ -97,10 +98,79 @@ pub async fn show(State(app): State<Arc<App>>, At(id): At<PassageId>) -> Result<
     Ok(Json(app.system().passage(id).await?))
 }
 
-/// The same as CSV.
+/// How one passage leaves the console.
+#[derive(Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ExportForm {
+    /// A file of its own.
+    File,
+    /// On paper.
+    Print,
+}
+
+/// One passage that leaves the console.
+#[derive(Deserialize, ToSchema)]
+pub struct Export {
+    /// How.
+    pub form: ExportForm,
+    /// Whether its pictures go along.
+    pub pictures: bool,
+}
+
+/// Gives a passage out to be saved or printed, pictures and all: who did that is in the audit log before it is answered.
+#[utoipa::path(post, path = "/api/passages/{id}/export", params(("id" = uuid::Uuid, Path)), request_body = Export,
+    responses((status = 200, body = serde_json::Value)))]
+pub async fn export_one(
+    State(app): State<Arc<App>>,
+    Extension(who): Extension<SignedIn>,
+    At(id): At<PassageId>,
+    Body(body): Body<Export>,
+) -> Result<Response, ApiError> {
+    let passage = app.system().passage(id).await?;
+    let form = match body.form {
+        ExportForm::File => "file",
+        ExportForm::Print => "print",
+    };
+    let pictures = body.pictures && passage.picture.is_some();
+    audit_export(&app, &who, form, 1, &format!("{id} {}", passage.text()), pictures).await?;
+    Ok((Extension(GoesOn), Json(passage)).into_response())
+}
+
+async fn audit_export(
+    app: &App,
+    who: &SignedIn,
+    form: &str,
+    count: usize,
+    which: &str,
+    pictures: bool,
+) -> Result<(), ApiError> {
+    let pictures = if pictures { "with pictures" } else { "without pictures" };
+    let target = format!("{form}, passages: {count}, {which}, {pictures}");
+    app.audit(&who.name, "passage.export", &target, "ok").await
+}
+
+/// The filter as it was given, for the audit log.
+fn said(query: &Query) -> String {
+    let given = serde_json::to_value(query).unwrap_or_default();
+    let given = given.as_object().into_iter().flatten().filter_map(|(field, value)| match value {
+        serde_json::Value::String(text) if !text.is_empty() => Some(format!("{field}={text}")),
+        serde_json::Value::Number(number) => Some(format!("{field}={number}")),
+        _ => None,
+    });
+    let given = given.collect::<Vec<_>>().join(" ");
+    if given.is_empty() { "no filter".to_owned() } else { given }
+}
+
+/// The same as CSV; who took it is in the audit log.
 #[utoipa::path(get, path = "/api/passages.csv", params(Query), responses((status = 200, content_type = "text/csv")))]
-pub async fn export(State(app): State<Arc<App>>, Ask(query): Ask<Query>) -> Result<Response, ApiError> {
+pub async fn export(
+    State(app): State<Arc<App>>,
+    Extension(who): Extension<SignedIn>,
+    Ask(query): Ask<Query>,
+) -> Result<Response, ApiError> {
+    let filter = said(&query);
     let passages = find(&app, query, 10_000, 100_000).await?;
+    audit_export(&app, &who, "csv", passages.len(), &filter, false).await?;
     let heading = [
         "at",
         "last_at",
@@ -114,6 +184,7 @@ pub async fn export(State(app): State<Arc<App>>, Ask(query): Ask<Query>) -> Resu
         "confidence",
         "votes",
         "reads",
+        "travel",
         "decision",
         "person",
         "lists",
@@ -141,6 +212,7 @@ pub async fn export(State(app): State<Arc<App>>, Ask(query): Ask<Query>) -> Resu
             format!("{:.3}", passage.confidence),
             passage.votes.to_string(),
             passage.reads.to_string(),
+            passage.travel.map(|travel| travel.word().to_owned()).unwrap_or_default(),
             passage.decision.word().to_owned(),
             passage.person_name,
             lists,

@@ -68,6 +68,8 @@ pub struct SessionSite {
     pub zone: String,
     /// Whether it is the simulated compound.
     pub demo: bool,
+    /// Days for which pictures of reads and faces are kept; 0: for ever.
+    pub picture_days: u32,
 }
 
 /// Signs in; sets the session cookie.
@@ -124,6 +126,7 @@ fn session(app: &App, who: &SignedIn) -> Session {
             name_zh: site.name_zh.clone(),
             zone: site.zone.clone(),
             demo: app.demo().is_some(),
+            picture_days: app.picture_days(),
         },
         permissions: who
             .role

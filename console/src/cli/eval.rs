@@ -3,6 +3,7 @@
 use super::DataDir;
 use super::check::columns;
 use super::serve::fail;
+use crate::performers::performers;
 use crate::provision::{Lines, Provision};
 use anyhow::Context;
 use gatehouse_vision::eval::{self, EvalOptions, RowError, Spread, Threshold, TrueAccept};
@@ -28,6 +29,8 @@ enum What {
     Faces(Faces),
     /// A file of pairs: file_a, file_b, same (1 or 0); paths relative to the file
     Pairs(Pairs),
+    /// Attacks on a face door, made of the demo's portraits: photographs held and moved, screens, films
+    Attacks(Attacks),
 }
 
 #[derive(Debug, clap::Args)]
@@ -61,6 +64,15 @@ struct Pairs {
 }
 
 #[derive(Debug, clap::Args)]
+struct Attacks {
+    /// Visits of a minute for each attack and portrait
+    #[arg(long, default_value_t = 100)]
+    visits: usize,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, clap::Args)]
 struct Common {
     #[command(flatten)]
     data: DataDir,
@@ -79,6 +91,7 @@ impl Eval {
             What::Plates(plates) => (&plates.common, plates.measure()),
             What::Faces(faces) => (&faces.common, faces.measure()),
             What::Pairs(pairs) => (&pairs.common, pairs.measure()),
+            What::Attacks(attacks) => (&attacks.common, attacks.measure()),
         };
         match outcome {
             Ok(told) => {
@@ -202,6 +215,23 @@ impl Pairs {
         text += &separation(s.same_pairs, s.different_pairs, &[s.tar_at_far_1e3, s.tar_at_far_1e4], &s.thresholds);
         text += &cost(&report.cpu_ms);
         Told::new(&report, &report.errors, text)
+    }
+}
+
+impl Attacks {
+    fn measure(&self) -> anyhow::Result<Told> {
+        let recognizer = self.common.recognizer()?;
+        let demo = Provision::new(self.common.data.path()).ensure_demo_faces(&mut Lines::stderr())?;
+        let report = eval::attacks(&recognizer, &performers(&demo.join("faces"))?, self.visits)?;
+        let rows = report.rows.iter().map(|row| {
+            let of = |passes: usize| format!("{passes} of {}", row.visits);
+            let (face, attack) = (row.face.clone(), row.attack.to_owned());
+            let seen = format!("{:.2} {:+.2} {:+.2} {:.2}", row.liveness, row.turn[0], row.turn[1], row.eyes_open);
+            [face, attack, of(row.passive), of(row.challenge), of(row.both), seen]
+        });
+        let heading = ["face", "shown", "passive alone", "challenge alone", "both", "live, turn, eyes"];
+        let text = columns(&heading, &rows.collect::<Vec<_>>());
+        Told::new(&report, &[], text)
     }
 }
 

@@ -218,6 +218,11 @@ fn video(page: &mut Page, app: &App) {
     for (code, count) in errors {
         family.put(&[("code", code)], count as f64);
     }
+    let wrong_way = "Cars that a camera left out because they went the wrong way";
+    let mut family = page.family("gatehouse_plates_wrong_way_total", Kind::Counter, wrong_way);
+    for camera in cameras.iter().filter(|camera| camera.wrong_way > 0) {
+        family.put(&[("camera", camera.key.as_str())], camera.wrong_way as f64);
+    }
     let figures = vision.figures();
     let mut units =
         page.family("gatehouse_recorder_units_total", Kind::Counter, "Pictures given to the recorder by fate");

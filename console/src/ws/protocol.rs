@@ -99,7 +99,7 @@ pub struct ScreenFrame {
     /// `ask`, `straight`: which action it is, from one, and of how many.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step_of: Option<(usize, usize)>,
-    /// `failed`: `too_late`, `other_person` or `gone`.
+    /// `failed`: `too_late`, `wrong_action`, `other_person` or `gone`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<&'static str>,
     /// Milliseconds for which it holds; then the screen is idle by itself.

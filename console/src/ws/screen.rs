@@ -55,6 +55,7 @@ fn frame(prompt: Prompt, now: Timestamp) -> ScreenFrame {
 fn word(why: Failure) -> &'static str {
     match why {
         Failure::TooLate => "too_late",
+        Failure::WrongAction => "wrong_action",
         Failure::OtherPerson => "other_person",
         Failure::Gone => "gone",
     }

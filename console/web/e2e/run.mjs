@@ -575,6 +575,13 @@ const stories = {
     const { readFileSync } = await import('node:fs');
     const file = readFileSync(await (await download).path(), 'utf8');
     assert.ok(file.includes('粤B12T45') && file.includes(passage.plate) && file.includes('data:image/'), 'the file has both texts and the pictures');
+    if (!server.mock) {
+      assert.match(await sheet.locator('[data-kept]').innerText(), /90|\d{4}/, 'until when its picture is kept');
+      await page.evaluate(() => (window.print = () => {}));
+      await page.click('[data-do=print]');
+      const told = () => call(page, 'GET', '/api/audit?limit=20').then(({ rows }) => rows.filter((r) => r.action === 'passage.export' && r.target.includes(id)).map((r) => r.target.split(',')[0]));
+      await until('both exports are in the audit', async () => (await told()).join() === 'print,file');
+    }
     await page.click('[data-do=uncorrect]');
     await until('it is as it was read', async () => (await call(page, 'GET', `/api/passages/${id}`)).correction === null);
     await page.keyboard.press('Escape');

@@ -391,13 +391,14 @@ impl<D: Device> Twin<D> {
                 let changed = before != *problem;
                 changed.then(|| self.emit(Body::View { from: before, to: problem.clone() })).into_iter().collect()
             }
-            Seen::Plate { text, confidence, colour, votes } => vec![self.emit(Body::Plate {
+            Seen::Plate { text, confidence, colour, votes, travel } => vec![self.emit(Body::Plate {
                 text: text.clone(),
                 confidence: *confidence,
                 colour: colour.clone(),
                 latency_ms,
                 picture,
                 votes: *votes,
+                travel: *travel,
             })],
             Seen::Face { candidate, accepted, .. } => {
                 vec![self.emit(Body::Face { candidate: *candidate, accepted: *accepted, latency_ms, picture })]

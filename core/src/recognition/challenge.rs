@@ -3,9 +3,10 @@
 //!
 //! ```text
 //!  Asking(1) ──done──▶ Returning ──straight, eyes open, the same person──▶ Asking(2) ──▶ … ──▶ Passed
-//!     └──── too late · another person · gone ────▶ Failed
+//!     └──── another action · too late · another person · gone ────▶ Failed
 //! ```
-//! The order is drawn anew each time; what is asked is never what was asked just before. Between two actions the face is
+//! The order is drawn anew each time; what is asked is never what was asked just before. An action counts when it is held:
+//! a blink is none. One that is held and was not asked ends it, or a film with all of them would do in a circle. Between two actions the face is
 //! straight and is the person's again: neither a picture that is turned all the time nor a second head passes. It is no proof
 //! against a film of the very person doing the very actions: of twelve orders one is right, and three failures are a pause.
 
@@ -59,6 +60,8 @@ pub struct ChallengePolicy {
     pub straight: f32,
     /// Up to here both eyes are closed, from `1 −` it on both are open, 0–1.
     pub closed: f32,
+    /// How long an action must be seen to count: longer than a blink.
+    pub hold: SignedDuration,
     /// For each action, the way back included.
     pub step_within: SignedDuration,
     /// A face unseen for longer is gone.
@@ -76,6 +79,7 @@ impl Default for ChallengePolicy {
             turned: 0.22,
             straight: 0.12,
             closed: 0.35,
+            hold: SignedDuration::from_millis(500),
             step_within: SignedDuration::from_secs(6),
             gone_after: SignedDuration::from_millis(1_500),
             failures: 3,
@@ -90,6 +94,8 @@ impl Default for ChallengePolicy {
 pub enum Failure {
     /// Not done in time.
     TooLate,
+    /// Something else was done.
+    WrongAction,
     /// Another person's face came.
     OtherPerson,
     /// The face went.
@@ -134,6 +140,8 @@ pub struct Challenge {
     /// Actions done, the way back included.
     done: usize,
     standing: Standing,
+    /// What the last frames show, and since when.
+    shown: Option<(Action, Timestamp)>,
     seen: Timestamp,
 }
 
@@ -148,7 +156,7 @@ impl Challenge {
             rest /= count;
             actions.extend(open.get(usize::try_from(drawn % count).unwrap_or(0)));
         }
-        let mut challenge = Self { actions, done: 0, standing: Standing::Passed, seen: now };
+        let mut challenge = Self { actions, done: 0, standing: Standing::Passed, shown: None, seen: now };
         challenge.standing = challenge.ask(policy, now);
         challenge
     }
@@ -175,15 +183,14 @@ impl Challenge {
             return self.standing;
         }
         self.seen = self.seen.max(now);
+        let held = self.hold(look.gaze, policy, now);
         self.standing = match (self.standing, look.same) {
             (_, Some(false)) => Standing::Failed(Failure::OtherPerson),
-            (Standing::Asking { action, until }, Some(true) | None) => {
-                if done(action, look.gaze, policy) {
-                    Standing::Returning { until }
-                } else {
-                    self.standing
-                }
-            }
+            (asking @ Standing::Asking { action, until }, Some(true) | None) => match held {
+                None => asking,
+                Some(held) if held == action => Standing::Returning { until },
+                Some(_) => Standing::Failed(Failure::WrongAction),
+            },
             (Standing::Returning { .. }, Some(true)) if straight(look.gaze, policy) => {
                 self.done += 1;
                 self.ask(policy, now)
@@ -212,6 +219,14 @@ impl Challenge {
         self.standing
     }
 
+    /// The action that is held long enough with this frame.
+    fn hold(&mut self, gaze: Gaze, policy: &ChallengePolicy, now: Timestamp) -> Option<Action> {
+        let action = Action::ALL.into_iter().find(|action| shows(*action, gaze, policy));
+        let since = self.shown.filter(|(shown, _)| Some(*shown) == action).map_or(now, |(_, since)| since);
+        self.shown = action.map(|action| (action, since));
+        action.filter(|_| now.duration_since(since) >= policy.hold)
+    }
+
     fn is_over(&self) -> bool {
         matches!(self.standing, Standing::Passed | Standing::Failed(_))
     }
@@ -223,7 +238,7 @@ impl Challenge {
 }
 
 /// Whether a frame shows the action. A NaN shows nothing.
-fn done(action: Action, gaze: Gaze, policy: &ChallengePolicy) -> bool {
+fn shows(action: Action, gaze: Gaze, policy: &ChallengePolicy) -> bool {
     match action {
         Action::TurnLeft => gaze.turn >= policy.turned,
         Action::TurnRight => gaze.turn <= -policy.turned,
@@ -288,7 +303,9 @@ mod tests {
         for seed in 0..24 {
             assert_eq!(played(seed, obeys), Standing::Passed, "seed {seed}");
             for still in [look(0.0, 0.95), look(0.3, 0.9), look(-0.3, 0.9), look(0.0, 0.05), look(f32::NAN, f32::NAN)] {
-                assert_eq!(played(seed, |_, _| Some(still)), Standing::Failed(Failure::TooLate), "{still:?}");
+                let end = played(seed, |_, _| Some(still));
+                let failed = matches!(end, Standing::Failed(Failure::TooLate | Failure::WrongAction));
+                assert!(failed, "{still:?}: {end:?}");
             }
             // Waved to and fro in its plane it measures a little this way and that.
             let waved = |_: Standing, n: i64| Some(look(if n % 2 == 0 { 0.11 } else { -0.11 }, 0.9));
@@ -309,6 +326,39 @@ mod tests {
         assert_eq!(played(5, leaves), Standing::Failed(Failure::Gone));
         let slow = |standing: Standing, n: i64| if n < 40 { Some(look(0.0, 0.9)) } else { obeys(standing, n) };
         assert_eq!(played(5, slow), Standing::Failed(Failure::TooLate));
+    }
+
+    /// A film of the person that does every action in turn, `frames` long each with as many straight ones between.
+    fn film(order: [Action; 3], frames: i64, from: i64) -> impl Fn(Standing, i64) -> Option<Look> {
+        move |_, n| {
+            let at = (n + from) / frames;
+            let action = order[usize::try_from(at / 2 % 3).unwrap()];
+            Some(if at % 2 == 0 { performs(action) } else { look(0.01, 0.95) })
+        }
+    }
+
+    #[test]
+    fn what_was_not_asked_ends_it_and_a_film_of_everything_is_as_good_as_a_guess() {
+        let other = |standing: Standing, n: i64| match standing {
+            Standing::Asking { action, .. } => Action::ALL.into_iter().find(|other| *other != action).map(performs),
+            _ => obeys(standing, n),
+        };
+        assert_eq!(played(3, other), Standing::Failed(Failure::WrongAction));
+        // A blink is no action, nor is the wrong way for a moment.
+        let blinks = |standing: Standing, n: i64| match n % 5 {
+            0 => Some(performs(Action::CloseEyes)),
+            _ => obeys(standing, n),
+        };
+        assert_eq!(played(3, blinks), Standing::Passed);
+        let (mut passed, mut tries) = (0, 0);
+        for (seed, from) in (0..24).flat_map(|seed| (0..24).map(move |from| (seed, from))) {
+            let [a, b, c] = Action::ALL;
+            for order in [[a, b, c], [a, c, b]] {
+                tries += 1;
+                passed += u32::from(played(seed, film(order, 4, from)) == Standing::Passed);
+            }
+        }
+        assert!(passed * 8 < tries, "{passed} of {tries}");
     }
 
     #[test]
@@ -342,7 +392,7 @@ mod tests {
                     None => challenge.tick(&policy, now),
                 };
                 if let (Standing::Asking { action, .. }, Standing::Returning { .. }, Some(look)) = (before, after, seen) {
-                    prop_assert!(done(action, look.gaze, &policy));
+                    prop_assert!(shows(action, look.gaze, &policy));
                     performed.push(action);
                 }
                 if let (Standing::Returning { .. }, Standing::Asking { .. } | Standing::Passed, Some(look)) = (before, after, seen) {

@@ -9,6 +9,7 @@ mod observation;
 pub mod plate;
 pub mod plate_grammar;
 pub mod region;
+pub mod travel;
 pub mod watch_csv;
 pub mod watchlist;
 

@@ -1,5 +1,6 @@
 //! What the vision pipeline saw: one observation per decision, not per frame.
 
+use super::travel::Travel;
 use crate::id::{DeviceId, PersonId, PictureId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,9 @@ pub enum Seen {
         colour: String,
         /// Frames that agreed.
         votes: u32,
+        /// Which way the car was seen to go until then; none where it stood or was seen too briefly.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        travel: Option<Travel>,
     },
     /// A face, decided over the last five frames of one track by the rule of `recognition::face`.
     Face {

@@ -152,7 +152,9 @@ pub(super) fn evaluate(event: &Event, memory: &mut super::Memory, cx: &Context<'
 }
 
 fn read(event: &Event, memory: &mut Memory, cx: &Context<'_>) -> Vec<Effect> {
-    let Body::Plate { text, confidence, colour, latency_ms, picture, votes } = &event.body else { return vec![] };
+    let Body::Plate { text, confidence, colour, latency_ms, picture, votes, travel } = &event.body else {
+        return vec![];
+    };
     let Some(lane) = cx.compound.lanes.iter().find(|lane| Some(lane.camera) == event.device) else { return vec![] };
     let now = event.received_at;
     let at = event.observed_at.unwrap_or(now);
@@ -192,6 +194,7 @@ fn read(event: &Event, memory: &mut Memory, cx: &Context<'_>) -> Vec<Effect> {
         note: String::new(),
         barrier: lane.barrier,
         votes: *votes,
+        travel: *travel,
         reads: 1,
         last_at: None,
         correction: None,
@@ -217,10 +220,11 @@ fn read(event: &Event, memory: &mut Memory, cx: &Context<'_>) -> Vec<Effect> {
 
 /// The car that was just here, read again: counted, and shown by its surest picture.
 fn again(memory: &mut Memory, lane: &Lane, event: &Event, at: Timestamp) -> Vec<Effect> {
-    let Body::Plate { text, confidence, colour, picture, votes, .. } = &event.body else { return vec![] };
+    let Body::Plate { text, confidence, colour, picture, votes, travel, .. } = &event.body else { return vec![] };
     let Some(passage) = memory.newest.get_mut(&lane.key) else { return vec![] };
     passage.reads = passage.reads.saturating_add(1);
     passage.last_at = Some(at);
+    passage.travel = passage.travel.or(*travel);
     if *text == passage.plate && *confidence > passage.confidence {
         passage.confidence = *confidence;
         passage.votes = *votes;

@@ -1,6 +1,6 @@
 //! What does not fit together in a site, in sentences that name the field.
 
-use super::{Site, StreamDef};
+use super::{LookFor, Site, StreamDef};
 use crate::access::{Schedule, normal_card, normal_plate};
 use crate::device::link::DeviceKind;
 use crate::id::DeviceKey;
@@ -231,6 +231,13 @@ impl StreamDef {
                 "is empty: nothing is searched, so look_in and min_width_px say nothing".to_owned(),
             ));
         }
+        if !self.moves.is_any() && !self.look_for.contains(&LookFor::Plates) {
+            wrong.push((
+                "moves",
+                "says nothing of a camera that reads no plates: add \"plates\" to look_for, or leave moves out"
+                    .to_owned(),
+            ));
+        }
         wrong
     }
 }
@@ -280,7 +287,7 @@ mod tests {
                     {"key": "leak-1", "kind": "sensor", "name": "Leak", "place": "a", "gateway": "gw-9"},
                     {"key": "cam-1", "kind": "camera", "name": "Camera", "place": "a", "stream": {"url": "rtsp://c/1", "sub": "rtsp://c/1"}},
                     {"key": "cam-2", "kind": "camera", "name": "Camera", "place": "a", "stream": {"url": "rtsp://c/1", "sub": "c/2", "look_in": [[0, 0], [640, 0], [0, 1]]}},
-                    {"key": "cam-3", "kind": "camera", "name": "Camera", "place": "a", "stream": {"user": "u"}, "presets": {"a": "1"}},
+                    {"key": "cam-3", "kind": "camera", "name": "Camera", "place": "a", "stream": {"user": "u", "look_for": ["faces"], "moves": "towards"}, "presets": {"a": "1"}},
                     {"key": "cam-4", "kind": "camera", "name": "Camera", "place": "a", "stream": {"onvif": "c/4", "sub": "rtsp://c/2"},
                      "presets": {"b": "1", "gw-1": "2", "gw-9": "3"}}
                 ],
@@ -303,6 +310,7 @@ mod tests {
                 "devices[cam-2].stream.look_in: has 640: corners are shares of the picture, 0 to 1, x before y",
                 "devices[cam-2].stream.look_for: is empty: nothing is searched, so look_in and min_width_px say nothing",
                 "devices[cam-3].stream.url: is missing: name the stream like rtsp://host:554/path, or the camera as stream.onvif",
+                "devices[cam-3].stream.moves: says nothing of a camera that reads no plates: add \"plates\" to look_for, or leave moves out",
                 "devices[cam-3].presets: only a camera with stream.onvif turns to presets",
                 "devices[cam-4].stream.onvif: \"c/4\" is not an address like http://host/onvif/device_service",
                 "devices[cam-4].stream.sub: stands without url: give both, or neither and the camera says both",

@@ -18,6 +18,7 @@ use crate::passage::Direction;
 use crate::people::PersonKind;
 use crate::place::{PlaceKind, Plan};
 use crate::recognition::region::Region;
+use crate::recognition::travel::Moves;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
@@ -158,6 +159,10 @@ pub struct StreamDef {
     /// Plates and faces that are narrower are not read, pixels of the searched picture.
     #[serde(default)]
     pub min_width_px: u32,
+    /// Which cars are read: `any`, or those that come `towards` the camera or drive `away` from it. One that stands is read
+    /// in each case. For cameras that see the other lane too.
+    #[serde(default, skip_serializing_if = "Moves::is_any")]
+    pub moves: Moves,
 }
 
 /// What a camera's pictures are searched for.

@@ -1,7 +1,6 @@
-//! From what single frames show to one decision a car, one a face.
+//! From what single frames show to one decision a face; a car's are in [`super::cars`].
 //!
 //! ```text
-//!  frame ──plates──▶ track ──vote──▶ accepted: say it once          not accepted for 2.5 s: say "unread" once
 //!  frame ──faces───▶ track ──agreement──▶ recognised: say it once   five frames and nobody: say so once
 //! ```
 //! A track that is lost re-arms. A poorer decision may be followed by a better one of the same track, never the reverse.
@@ -9,38 +8,17 @@
 use super::doorway::{self, Doorway, End, Prompt};
 use crate::face::{FaceRead, Gallery};
 use crate::frame::Frame;
-use crate::plate::PlateRead;
 use crate::track::{TrackPolicy, Tracker};
 use gatehouse_core::id::PersonId;
 use gatehouse_core::recognition::Seen;
 use gatehouse_core::recognition::challenge::ChallengePolicy;
 use gatehouse_core::recognition::face::{FaceAgreement, FacePolicy, FaceSighting, FaceVerdict};
-use gatehouse_core::recognition::plate::{PlateColour, PlatePolicy, PlateVerdict, PlateVote};
 use std::time::Duration;
 
-/// How long a car stays in view unread before the guard is asked.
-const UNREAD_AFTER: Duration = Duration::from_millis(2500);
-/// Detector confidence of a box that may be an unread plate rather than a grille.
-const PLATE_SCORE: f32 = 0.6;
-/// How long after a trigger a plate must have been decided, and how long before it still counts.
-const EXPECT_WITHIN: Duration = Duration::from_secs(3);
-const EXPECT_BEFORE: Duration = Duration::from_secs(8);
-/// A text or person that was just here is the same visit: a detector may miss it for moments.
-const SAME_PLATE: Duration = Duration::from_secs(10);
+/// A person who was just here is the same visit: a detector may miss them for moments.
 const SAME_PERSON: Duration = Duration::from_secs(5);
 /// Strangers are reported this often at most.
 const STRANGER_EVERY: Duration = Duration::from_secs(10);
-
-/// A plate found in one frame, read or not.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PlateSeen {
-    /// x1, y1, x2, y2, frame pixels.
-    pub bounds: [f32; 4],
-    /// The detector's confidence, 0–1.
-    pub score: f32,
-    /// What it says, where a plate text fits.
-    pub read: Option<PlateRead>,
-}
 
 /// Something to report, with where in the frame it is.
 #[derive(Debug, Clone)]
@@ -51,175 +29,6 @@ pub struct Decision {
     pub bounds: Option<[f32; 4]>,
     /// An earlier frame that shows it better than the newest one, with the bounds there.
     pub better: Option<(Frame, [f32; 4])>,
-}
-
-/// The word for a plate's ground colour.
-pub fn colour_word(colour: PlateColour) -> &'static str {
-    match colour {
-        PlateColour::Blue => "blue",
-        PlateColour::Yellow => "yellow",
-        PlateColour::Green => "green",
-        PlateColour::White => "white",
-        PlateColour::Black => "black",
-        PlateColour::Unknown => "unknown",
-    }
-}
-
-/// One camera's cars.
-#[derive(Debug)]
-pub struct PlateWatch {
-    policy: PlatePolicy,
-    tracker: Tracker<Car>,
-    /// Texts said, and when they were last seen.
-    recent: Vec<(String, Duration)>,
-    decided: Option<Duration>,
-    /// Whether the newest frame showed cars, all of them read.
-    settled: bool,
-    /// When a trigger's patience ends.
-    expected_by: Option<Duration>,
-}
-
-#[derive(Debug, Default)]
-struct Car {
-    vote: PlateVote,
-    since: Option<Duration>,
-    colour: Option<PlateColour>,
-    said: Said,
-    /// The surest read until something is said, with the frame that shows it.
-    best: Option<Shot>,
-}
-
-#[derive(Debug)]
-struct Shot {
-    text: String,
-    confidence: f32,
-    frame: Frame,
-    bounds: [f32; 4],
-}
-
-impl Car {
-    /// Remembers the frame of the surest read.
-    fn shoot(&mut self, plate: &PlateSeen, read: &PlateRead, frame: &Frame) {
-        let surer = self.best.as_ref().is_none_or(|best| read.confidence > best.confidence);
-        if surer && self.said == Said::Nothing {
-            let (text, confidence) = (read.text.clone(), read.confidence);
-            self.best = Some(Shot { text, confidence, frame: frame.clone(), bounds: plate.bounds });
-        }
-    }
-}
-
-#[derive(Debug, Default, PartialEq, Eq)]
-enum Said {
-    #[default]
-    Nothing,
-    Unread,
-    Text(String),
-}
-
-impl PlateWatch {
-    /// Nobody in view.
-    pub fn new(policy: PlatePolicy) -> Self {
-        Self {
-            policy,
-            tracker: Tracker::new(TrackPolicy::PLATES),
-            recent: Vec::new(),
-            settled: false,
-            decided: None,
-            expected_by: None,
-        }
-    }
-
-    /// Whether a car is in view.
-    pub fn occupied(&self) -> bool {
-        !self.tracker.is_empty()
-    }
-
-    /// Whether the newest frame showed cars, all of them read: no hurry to look again.
-    pub fn settled(&self) -> bool {
-        self.settled
-    }
-
-    /// Takes what a frame shows.
-    pub fn look(&mut self, seen: &[PlateSeen], frame: &Frame) -> Vec<Decision> {
-        self.take(seen, frame.pts(), Some(frame))
-    }
-
-    fn take(&mut self, seen: &[PlateSeen], now: Duration, frame: Option<&Frame>) -> Vec<Decision> {
-        self.recent.retain(|(_, at)| now.saturating_sub(*at) < SAME_PLATE);
-        let plausible: Vec<&PlateSeen> =
-            seen.iter().filter(|plate| plate.read.is_some() || plate.score >= PLATE_SCORE).collect();
-        let bounds: Vec<_> = plausible.iter().map(|plate| plate.bounds).collect();
-        let tracks = self.tracker.assign(&bounds, now);
-        let mut decisions = Vec::new();
-        self.settled = !tracks.is_empty();
-        for (plate, track) in plausible.into_iter().zip(tracks) {
-            let Some(car) = self.tracker.state(track) else { continue };
-            let since = *car.since.get_or_insert(now);
-            if let Some(read) = &plate.read {
-                car.vote.add(&read.text, read.confidence);
-                car.colour = Some(read.colour);
-                if let Some(frame) = frame {
-                    car.shoot(plate, read, frame);
-                }
-            }
-            let colour = colour_word(car.colour.unwrap_or(PlateColour::Unknown)).to_owned();
-            let decided = match car.vote.verdict(&self.policy) {
-                PlateVerdict::Accepted { text, confidence, frames } => {
-                    let known = self.recent.iter_mut().find(|(held, _)| *held == text);
-                    let new = known.is_none();
-                    match known {
-                        Some((_, at)) => *at = now,
-                        None => self.recent.push((text.clone(), now)),
-                    }
-                    let changed = car.said != Said::Text(text.clone());
-                    car.said = Said::Text(text.clone());
-                    (new && changed).then_some(Seen::Plate { text, confidence, colour, votes: frames })
-                }
-                verdict if car.said == Said::Nothing && now.saturating_sub(since) >= UNREAD_AFTER => {
-                    car.said = Said::Unread;
-                    let confidence = match verdict {
-                        PlateVerdict::Uncertain { confidence, .. } => confidence,
-                        PlateVerdict::Nothing | PlateVerdict::Accepted { .. } => 0.0,
-                    };
-                    // No text: an unsure one must not find a known car.
-                    Some(Seen::Plate { text: String::new(), confidence, colour, votes: car.vote.frames() })
-                }
-                PlateVerdict::Nothing | PlateVerdict::Uncertain { .. } => None,
-            };
-            self.settled &= matches!(car.said, Said::Text(_));
-            if let Some(seen) = decided {
-                let best =
-                    car.best.take().filter(|best| matches!(&seen, Seen::Plate { text, .. } if *text == best.text));
-                let better = best.map(|best| (best.frame, best.bounds));
-                decisions.push(Decision { seen, bounds: Some(plate.bounds), better });
-            }
-        }
-        if !decisions.is_empty() {
-            self.decided = Some(now);
-            self.expected_by = None;
-        }
-        decisions
-    }
-
-    /// A loop or button says that a car is here.
-    pub fn expect(&mut self, now: Duration) {
-        let before = self.decided.is_some_and(|at| now.saturating_sub(at) <= EXPECT_BEFORE);
-        let standing = self.recent.iter().any(|(_, at)| now.saturating_sub(*at) <= EXPECT_BEFORE);
-        if !before && !standing && self.expected_by.is_none() {
-            self.expected_by = Some(now + EXPECT_WITHIN);
-        }
-    }
-
-    /// The answer for a car that was announced but not read in time.
-    pub fn overdue(&mut self, now: Duration) -> Option<Decision> {
-        if now < self.expected_by? {
-            return None;
-        }
-        self.expected_by = None;
-        self.decided = Some(now);
-        let seen = Seen::Plate { text: String::new(), confidence: 0.0, colour: "unknown".into(), votes: 0 };
-        Some(Decision { seen, bounds: None, better: None })
-    }
 }
 
 /// One camera's faces.
@@ -403,79 +212,9 @@ mod tests {
     use super::*;
     use crate::face::{Embedding, FaceQuality, Template};
     use gatehouse_core::recognition::challenge::{Action, Gaze};
-    use gatehouse_core::recognition::plate::PlateKind;
 
     fn ms(ms: u64) -> Duration {
         Duration::from_secs(1_000_000) + Duration::from_millis(ms)
-    }
-
-    fn plate(text: &str, confidence: f32, x: f32) -> PlateSeen {
-        let bounds = [x, 400.0, x + 150.0, 450.0];
-        let read = PlateRead {
-            text: text.into(),
-            confidence,
-            colour: PlateColour::Blue,
-            kind: PlateKind::Single,
-            corners: [[0.0; 2]; 4],
-            bounds,
-            score: 0.9,
-        };
-        PlateSeen { bounds, score: 0.9, read: (!text.is_empty()).then_some(read) }
-    }
-
-    fn texts(decisions: &[Decision]) -> Vec<&str> {
-        decisions.iter().map(|d| if let Seen::Plate { text, .. } = &d.seen { text.as_str() } else { "?" }).collect()
-    }
-
-    #[test]
-    fn a_plate_is_said_once_and_again_when_it_comes_again() {
-        let mut watch = PlateWatch::new(PlatePolicy::default());
-        assert_eq!(texts(&watch.take(&[plate("粤B12345", 0.6, 100.0)], ms(0), None)), [""; 0]);
-        assert_eq!(texts(&watch.take(&[plate("粤B12345", 0.97, 130.0)], ms(200), None)), ["粤B12345"]);
-        for i in 2..100 {
-            assert!(watch.take(&[plate("粤B12345", 0.97, 130.0)], ms(200 * i), None).is_empty());
-        }
-        assert!(watch.occupied());
-        assert!(watch.take(&[plate("粤B12345", 0.97, 130.0)], ms(28_000), None).is_empty(), "missed for moments");
-        assert_eq!(texts(&watch.take(&[plate("粤B12345", 0.97, 130.0)], ms(60_000), None)), ["粤B12345"]);
-    }
-
-    #[test]
-    fn a_car_that_stays_unread_is_the_guards_and_may_be_read_yet() {
-        let mut watch = PlateWatch::new(PlatePolicy::default());
-        let mut said = Vec::new();
-        for i in 0..30 {
-            said.extend(watch.take(&[plate("", 0.0, 100.0)], ms(200 * i), None));
-        }
-        assert_eq!(texts(&said), [""]);
-        assert_eq!(texts(&watch.take(&[plate("粤B12345", 0.95, 100.0)], ms(6200), None)), ["粤B12345"]);
-    }
-
-    #[test]
-    fn an_unsure_text_is_never_said() {
-        let mut watch = PlateWatch::new(PlatePolicy::default());
-        let mut said = Vec::new();
-        for i in 0..30 {
-            said.extend(watch.take(
-                &[plate(["粤B12345", "粤B12346", "粤B1234S"][i % 3], 0.5, 100.0)],
-                ms(200 * i as u64),
-                None,
-            ));
-        }
-        assert_eq!(texts(&said), [""]);
-    }
-
-    #[test]
-    fn a_trigger_without_a_plate_is_answered_and_one_after_a_read_is_not() {
-        let mut watch = PlateWatch::new(PlatePolicy::default());
-        watch.expect(ms(0));
-        watch.expect(ms(1000));
-        assert!(watch.overdue(ms(2999)).is_none());
-        assert_eq!(texts(&watch.overdue(ms(3000)).into_iter().collect::<Vec<_>>()), [""]);
-        assert!(watch.overdue(ms(9000)).is_none());
-        watch.take(&[plate("粤B12345", 0.97, 100.0)], ms(20_000), None);
-        watch.expect(ms(22_000));
-        assert!(watch.overdue(ms(60_000)).is_none(), "the car on the loop is the one just read");
     }
 
     fn person(n: u128) -> PersonId {

@@ -3,7 +3,8 @@
 //! Each camera has one place: a newer frame takes the place of one that waits (newest wins, the loss is counted), and a
 //! camera is worked on by one thread at a time, so that its tracks see frames in order. Cameras take turns.
 
-use super::decide::{Decision, FaceWatch, PlateSeen, PlateWatch};
+use super::cars::{PlateSeen, PlateWatch};
+use super::decide::{Decision, FaceWatch};
 use super::doorway::Prompts;
 use super::picture;
 use crate::face::{FaceOptions, FaceRead, Gallery};

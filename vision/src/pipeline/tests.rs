@@ -1,6 +1,6 @@
 //! The pipeline on made-up pictures and readers: what wakes it, what it decides, what it drops.
 
-use super::decide::PlateSeen;
+use super::cars::PlateSeen;
 use super::pool::Readers;
 use super::*;
 use crate::face::FaceRead;
@@ -12,6 +12,7 @@ use crate::recorder::fmp4::tests::config;
 use bytes::Bytes;
 use gatehouse_core::id::{DeviceKey, PersonId};
 use gatehouse_core::recognition::plate::{PlateColour, PlateKind};
+use gatehouse_core::recognition::travel::Moves;
 use std::sync::mpsc;
 use std::time::Instant;
 
@@ -171,7 +172,7 @@ fn a_stream_that_changes_its_size_goes_on() {
     let mut eye = Eye::new(Box::new(Sized));
     eye.view = Some(ViewWatch::new(ViewOptions::default()));
     let config = Arc::new(config());
-    let mut watch = PlateWatch::new(PlatePolicy::default());
+    let mut watch = PlateWatch::new(PlatePolicy::default(), Moves::Any);
     let (mut sizes, mut failed) = (Vec::new(), 0);
     for (n, size) in [40_u8, 40, 120, 1, 0, 80, 255].into_iter().enumerate() {
         let unit = unit(&config, n as i64 * 50, true, 9, Some(size));
@@ -193,7 +194,7 @@ fn a_stream_that_changes_its_size_goes_on() {
 
 #[test]
 fn the_surest_frame_of_a_car_is_the_one_kept() {
-    let mut watch = PlateWatch::new(PlatePolicy::default());
+    let mut watch = PlateWatch::new(PlatePolicy::default(), Moves::Any);
     let config = Arc::new(config());
     let mut decoder = Scripted(Arc::default());
     let mut decisions = Vec::new();
@@ -252,7 +253,7 @@ fn the_newest_frame_wins_and_a_decision_has_its_picture() {
     let load: pool::Loader = Box::new(move || Ok(readers.clone()));
     let pool = Pool::start(2, dir.path().to_owned(), Some(load), sink, on_problem).unwrap();
     let key: DeviceKey = "gate-1.camera".parse().unwrap();
-    let plates = Some(Mutex::new(PlateWatch::new(PlatePolicy::default())));
+    let plates = Some(Mutex::new(PlateWatch::new(PlatePolicy::default(), Moves::Any)));
     let subject = Arc::new(Subject { id: key.id(), key, sight: Sight::default(), plates, faces: None });
     let mut decoder = Scripted(Arc::default());
     let config = Arc::new(config());

@@ -305,6 +305,23 @@ mod tests {
     }
 
     #[test]
+    fn a_car_from_behind_the_camera_drives_away_and_is_gone() {
+        let mut camera = camera(SceneKind::Gate);
+        let empty = play(&mut camera, 0.0, 1.0);
+        let cue = Cue::CarDeparts { plate: "京N50172".into(), colour: PlateColour::Blue, body: BodyColour::White };
+        assert!(camera.cue(&cue, 1.0));
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while camera.shown.len() < 2 {
+            assert!(Instant::now() < deadline, "it is painted");
+            std::thread::yield_now();
+            camera.picture(1.0, CLOCK, MOMENT);
+        }
+        let (near, far) = (play(&mut camera, 1.0, 4.3), play(&mut camera, 4.3, 8.5));
+        assert!(difference(&near, &empty) > 4 * difference(&far, &empty), "it becomes small");
+        assert_eq!(play(&mut camera, 8.5, 10.2), empty);
+    }
+
+    #[test]
     fn the_barrier_rises_lets_the_car_in_and_falls() {
         let mut camera = camera(SceneKind::Gate);
         let empty = play(&mut camera, 0.0, 1.0);

@@ -15,6 +15,9 @@ const FAR: f32 = 34.0;
 const BOOM_Z: f32 = 5.75;
 /// The car's line and the lane's edges, metres from the line of sight.
 const LINE: f32 = 0.16;
+/// How far past the stop line and to the right a car is out of the picture.
+const PASSED: f32 = 3.7;
+const BESIDE: f32 = 2.7;
 const LANE: [f32; 2] = [-1.26, 1.86];
 const PIVOT: [f32; 2] = [-1.36, 0.98];
 const ARM: f32 = 3.4;
@@ -22,6 +25,7 @@ const ARM: f32 = 3.4;
 const ARRIVE_S: f32 = 5.5;
 const LEAVE_S: f32 = 2.6;
 const BACK_S: f32 = 6.0;
+const DEPART_S: f32 = 9.0;
 const ARM_S: f32 = 1.6;
 
 pub(crate) struct Gate {
@@ -41,6 +45,7 @@ pub(crate) struct Gate {
 #[derive(Clone, Copy)]
 enum Drive {
     Arriving(Option<f32>),
+    Departing(Option<f32>),
     Leaving(f32),
     Backing(f32),
 }
@@ -69,15 +74,21 @@ impl Gate {
                 // Braking evenly: fast at first, standing at the end.
                 (LINE, FAR + (STOP - FAR) * (1.0 - (1.0 - s) * (1.0 - s)))
             }
+            Drive::Departing(since) => {
+                let s = ((t - *since.get_or_insert(t)) / DEPART_S).min(1.0);
+                let z = STOP - PASSED + (FAR - STOP + PASSED) * s * s;
+                (LINE + BESIDE * (1.0 - (z - STOP + PASSED) / PASSED).max(0.0), z)
+            }
             Drive::Leaving(since) => {
                 let s = ((t - *since) / LEAVE_S).min(1.0);
                 // The camera stands beside the lane: the car passes it on the right.
-                (LINE + 2.7 * s * s, STOP - 3.7 * s * s)
+                (LINE + BESIDE * s * s, STOP - PASSED * s * s)
             }
             Drive::Backing(since) => (LINE, STOP + (FAR - STOP) * smooth(0.0, BACK_S, t - *since)),
         };
         if matches!(drive, Drive::Leaving(since) if t - *since >= LEAVE_S)
             || matches!(drive, Drive::Backing(since) if t - *since >= BACK_S)
+            || matches!(drive, Drive::Departing(Some(since)) if t - *since >= DEPART_S)
         {
             self.car = None;
             return None;
@@ -210,6 +221,11 @@ impl Scene for Gate {
                 let (plate, colour, body) = (plate.clone(), *colour, *body);
                 let prop = Prop::make("car", move || car::draw(&plate, colour, body));
                 self.car = Some((prop, Drive::Arriving(None)));
+            }
+            Cue::CarDeparts { plate, colour, body } => {
+                let (plate, colour, body) = (plate.clone(), *colour, *body);
+                let prop = Prop::make("car", move || car::draw(&plate, colour, body));
+                self.car = Some((prop, Drive::Departing(None)));
             }
             Cue::CarLeaves => {
                 let open = self.arm_to > 0.5;

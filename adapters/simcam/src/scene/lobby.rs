@@ -5,6 +5,7 @@ use super::camera::{Layer, Prop, Scene};
 use super::lens::Lens;
 use super::paint::{Paint, Path, alpha, fbm, mix, noise, ramp, rgb, shade, smooth};
 use super::person::{self, Person};
+use super::pose::Pose;
 use super::scenery::{crown, finish};
 use super::sprite::{Placing, Sprite};
 use std::path::PathBuf;
@@ -35,6 +36,7 @@ pub(crate) struct Lobby {
 
 struct Visitor {
     person: Prop<Person>,
+    pose: Pose,
     /// Set when the picture is ready.
     since: Option<f32>,
     stay: f32,
@@ -88,7 +90,7 @@ impl Lobby {
         let x = self.w * (0.47 + 0.72 * (1.0 - here) - 0.74 * gone) + sway;
         let y = self.h * 0.44 + bob;
         let at = Placing::scaled(x - person.face[0] * scale, y - person.face[1] * scale, scale);
-        Some(Layer { sprite: person.sprite.clone(), at })
+        Some(Layer { sprite: person.sprite(visitor.pose).clone(), at })
     }
 }
 
@@ -169,7 +171,18 @@ impl Scene for Lobby {
                         person::silhouette()
                     })
                 });
-                self.visitor = Some(Visitor { person, since: None, stay: stay.as_secs_f32(), leaves_at: None });
+                self.visitor = Some(Visitor {
+                    person,
+                    pose: Pose::Straight,
+                    since: None,
+                    stay: stay.as_secs_f32(),
+                    leaves_at: None,
+                });
+            }
+            Cue::Pose(pose) => {
+                if let Some(visitor) = &mut self.visitor {
+                    visitor.pose = *pose;
+                }
             }
             Cue::PersonGone => {
                 if let Some(visitor) = &mut self.visitor {

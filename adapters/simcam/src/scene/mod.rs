@@ -20,6 +20,7 @@ pub mod paint;
 mod perimeter;
 mod person;
 mod plate;
+pub mod pose;
 mod scenery;
 pub mod sprite;
 pub mod strip;
@@ -28,6 +29,8 @@ pub mod text;
 
 pub use camera::Camera;
 pub use head::Head;
+pub use person::features;
+pub use pose::Pose;
 pub use studio::{SceneHandle, Studio, StudioConfig, StudioError};
 
 use crate::rtsp::SoundCoding;
@@ -135,6 +138,15 @@ pub enum Cue {
         /// The car's colour.
         body: BodyColour,
     },
+    /// A car comes past the camera from behind and drives away, as in the other lane.
+    CarDeparts {
+        /// The plate.
+        plate: String,
+        /// The plate's colour.
+        colour: PlateColour,
+        /// The car's colour.
+        body: BodyColour,
+    },
     /// The car drives on when the barrier is open, else it backs off.
     CarLeaves,
     /// The barrier's arm rises or falls.
@@ -149,6 +161,8 @@ pub enum Cue {
         /// How long the person stays.
         stay: Duration,
     },
+    /// Whoever stands at the door turns the head or closes the eyes; who came without a known face stays as they are.
+    Pose(Pose),
     /// Whoever stands at the door goes.
     PersonGone,
     /// The door of a lobby opens or closes.

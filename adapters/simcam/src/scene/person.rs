@@ -4,6 +4,7 @@
 //! outline is softened along the picture's own edges (guided filter), so hair does not look like paper.
 
 use super::paint::{Paint, Path, Point, alpha, box_blur, mix, rgb, smooth};
+use super::pose::{Features, Pose, posed};
 use super::sprite::Sprite;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
@@ -18,11 +19,20 @@ const SIDE_MAX: u32 = 6_000;
 /// A person ready to be shown.
 #[derive(Debug)]
 pub(crate) struct Person {
-    pub(crate) sprite: Arc<Sprite>,
+    sprite: Arc<Sprite>,
+    /// The same face in the other poses, where it is known.
+    poses: Vec<(Pose, Arc<Sprite>)>,
     /// Middle of the face in the sprite, in pixels.
     pub(crate) face: Point,
     /// Width of the face in the sprite, in pixels.
     pub(crate) face_width: f32,
+}
+
+impl Person {
+    /// The person in a pose; straight where the face is not known.
+    pub(crate) fn sprite(&self, pose: Pose) -> &Arc<Sprite> {
+        self.poses.iter().find(|(has, _)| *has == pose).map_or(&self.sprite, |(_, sprite)| sprite)
+    }
 }
 
 /// Why a photograph cannot be shown.
@@ -42,6 +52,20 @@ struct Cutout {
     /// x0, y0, x1, y1, shares of width and height.
     face: [f32; 4],
     outline: Vec<Point>,
+    /// Left eye, right eye, tip of the nose; shares of width and height.
+    features: Option<[Point; 3]>,
+}
+
+/// Where the parts of the face in one of the demo's photographs are; `None` for any other photograph.
+pub fn features(name: &str, photo: &image::RgbImage) -> Option<Features> {
+    cutout(name)?.features_in(photo)
+}
+
+impl Cutout {
+    fn features_in(&self, photo: &image::RgbImage) -> Option<Features> {
+        let [left, right, nose] = self.features?.map(|p| [p[0] * photo.width() as f32, p[1] * photo.height() as f32]);
+        Some(Features { eyes: [left, right], nose })
+    }
 }
 
 /// Loads and cuts out a photograph by name.
@@ -74,8 +98,9 @@ fn cutout(name: &str) -> Option<Cutout> {
     let number = |s: &str| s.parse::<f32>().ok().map(|v| v / 1_000.0);
     let face: Vec<f32> = parts.next()?.split_whitespace().filter_map(number).collect();
     let point = |s: &str| s.split_once(',').and_then(|(x, y)| Some([number(x)?, number(y)?]));
-    let outline = parts.next()?.split_whitespace().filter_map(point).collect();
-    Some(Cutout { face: face.try_into().ok()?, outline })
+    let mut points = || Some(parts.next()?.split_whitespace().filter_map(point).collect::<Vec<_>>());
+    let (outline, features) = (points()?, points().and_then(|points| points.try_into().ok()));
+    Some(Cutout { face: face.try_into().ok()?, outline, features })
 }
 
 /// A portrait as most are: the face in the upper middle, shoulders to the edges.
@@ -95,7 +120,7 @@ fn usual() -> Cutout {
         [0.97, 1.0],
     ];
     let left = half.iter().rev().map(|p: &Point| [1.0 - p[0], p[1]]);
-    Cutout { face, outline: half.iter().copied().chain(left).collect() }
+    Cutout { face, outline: half.iter().copied().chain(left).collect(), features: None }
 }
 
 fn cut(photo: &image::RgbImage, cutout: &Cutout) -> Person {
@@ -124,17 +149,24 @@ fn cut(photo: &image::RgbImage, cutout: &Cutout) -> Person {
         *s = smooth(0.12, 0.92, 0.75 * *s + 0.25 * m);
     }
     let bounds = ink_bounds(&soft, sw, sh);
-    let mut p = Paint::new(bounds[2] - bounds[0], bounds[3] - bounds[1]);
-    for (i, px) in p.px.iter_mut().enumerate() {
-        let (x, y) = (i % p.w + bounds[0], i / p.w + bounds[1]);
-        let a = soft[y * sw + x];
-        let c = small.get_pixel(x as u32, y as u32).0.map(|v| f32::from(v) / 255.0);
-        *px = [c[0] * a, c[1] * a, c[2] * a, a];
-    }
+    let sprite = |photo: &image::RgbImage| {
+        let mut p = Paint::new(bounds[2] - bounds[0], bounds[3] - bounds[1]);
+        for (i, px) in p.px.iter_mut().enumerate() {
+            let (x, y) = (i % p.w + bounds[0], i / p.w + bounds[1]);
+            let a = soft[y * sw + x];
+            let c = photo.get_pixel(x as u32, y as u32).0.map(|v| f32::from(v) / 255.0);
+            *px = [c[0] * a, c[1] * a, c[2] * a, a];
+        }
+        Arc::new(Sprite::new(&p))
+    };
+    let features = cutout.features_in(&small);
+    let poses = Pose::ALL.into_iter().filter(|pose| *pose != Pose::Straight);
+    let poses = features.iter().flat_map(|face| poses.clone().map(|pose| (pose, sprite(&posed(&small, face, pose)))));
     Person {
+        poses: poses.collect(),
         face: [(x0 + x1) / 2.0 * sw as f32 - bounds[0] as f32, (y0 + y1) / 2.0 * sh as f32 - bounds[1] as f32],
         face_width: (x1 - x0) * sw as f32,
-        sprite: Arc::new(Sprite::new(&p)),
+        sprite: sprite(&small),
     }
 }
 
@@ -199,7 +231,7 @@ pub(crate) fn silhouette() -> Person {
     ]);
     p.soft(&head.map(|q| [q[0], q[1] + 10.0]), 16.0, alpha(rgb(0x000000), 0.25));
     p.fill(&head, |x, y| mix(rgb(0x868f98), rgb(0x535b64), (y - 70.0) / 200.0 + (x - cx) / 400.0));
-    Person { sprite: Arc::new(Sprite::new(&p)), face: [cx, 140.0], face_width: 104.0 }
+    Person { sprite: Arc::new(Sprite::new(&p)), poses: Vec::new(), face: [cx, 140.0], face_width: 104.0 }
 }
 
 #[cfg(test)]
@@ -217,6 +249,9 @@ mod tests {
             mask.flat(&Path::polygon(&c.outline).map(|p| [p[0] * 200.0, p[1] * 200.0]), rgb(0xffffff));
             let (x, y) = ((c.face[0] + c.face[2]) * 100.0, (c.face[1] + c.face[3]) * 100.0);
             assert!(mask.px[y as usize * 200 + x as usize][3] > 0.9, "{name}");
+            for [x, y] in c.features.into_iter().flatten() {
+                assert!(c.face[0] < x && x < c.face[2] && c.face[1] < y && y < c.face[3], "{name}: {x}, {y}");
+            }
         }
     }
 

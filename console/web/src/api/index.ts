@@ -90,6 +90,8 @@ export const api = {
       http.get<{ passages: Passage[] }>(query('/api/passages', filter), signal).then((r) => r.passages),
     csv: (filter: Filter) => query('/api/passages.csv', filter),
     get: (id: string) => http.get<Passage>(`/api/passages/${part(id)}`),
+    /** The passage to be saved or printed; who does that is in the audit log when it answers. */
+    export: (id: string, form: 'file' | 'print', pictures: boolean) => http.post<Passage>(`/api/passages/${part(id)}/export`, { form, pictures }),
     correct: (id: string, text: string, reason: string) =>
       http.put<Corrected>(`/api/passages/${part(id)}/correction`, { text, reason }),
     uncorrect: (id: string) => http.del<Passage>(`/api/passages/${part(id)}/correction`),

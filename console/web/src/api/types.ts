@@ -1,6 +1,9 @@
 // Wire types of the console's REST interface and live feed, as the server speaks them.
 // Times are RFC 3339 UTC strings; ids are UUID strings; codes are rendered in the browser's language.
 
+export * from './passage-types';
+export * from './patrol-types';
+
 export type Priority = 1 | 2 | 3 | 4; // 1 critical … 4 notice
 export type Kind = 'door' | 'barrier' | 'camera' | 'elevator' | 'fire_panel' | 'perimeter' | 'meter' | 'sensor';
 export type Presence = 'online' | 'stale' | 'offline' | 'unknown' | 'flapping';
@@ -14,7 +17,14 @@ export interface ApiErrorBody {
 // ---- session
 export interface Session {
   user: { id: string; name: string; role: string };
-  site: { name: string; name_zh?: string; zone: string; demo: boolean };
+  site: {
+    name: string;
+    name_zh?: string;
+    zone: string;
+    demo: boolean;
+    /** Days for which pictures of reads and faces are kept; 0: for ever. */
+    picture_days: number;
+  };
   permissions: string[];
   version: string;
   epoch: string;
@@ -222,95 +232,6 @@ export interface EventRow {
   by: string;
   params: Record<string, Value>;
 }
-export interface Passage {
-  id: string;
-  lane: string;
-  camera: string;
-  direction: 'in' | 'out';
-  at: string;
-  plate: string;
-  colour: string;
-  confidence: number;
-  latency_ms: number;
-  picture: string | null;
-  person: string | null;
-  person_name: string;
-  decision: 'opened' | 'asked' | 'refused' | 'opened_by_guard' | 'unread';
-  by: string;
-  note?: string;
-  barrier: string;
-  /** Frames that agreed on the text. */
-  votes: number;
-  /** Reads of this car that are one passage, and the last of them. */
-  reads: number;
-  last_at: string | null;
-  correction: Correction | null;
-  /** Watch lists that the plate as read was on. */
-  hits: WatchHit[];
-  /** Of a search: whether the text is there as typed, or one that readers confuse with it. */
-  hit?: 'exact' | 'near';
-}
-export interface Correction {
-  text: string;
-  reason: string;
-  by: string;
-  at: string;
-}
-/** What a correction leads to: the decision stands; this is what the corrected plate would have met. */
-export interface Corrected {
-  passage: Passage;
-  stands: Passage['decision'];
-  known: string;
-  allowed: boolean;
-  lists: string[];
-}
-export type Listing = 'wanted' | 'blocked' | 'welcome';
-export interface WatchHit {
-  list: string;
-  name: string;
-  listing: Listing;
-  pattern: string;
-  reason: string;
-  near: boolean;
-}
-export interface WatchList {
-  id: string;
-  name: string;
-  listing: Listing;
-  alarm: Priority | null;
-  opens: boolean;
-  version: number;
-  by: string;
-  at: string;
-  entries: number;
-}
-export interface WatchListInput {
-  name: string;
-  listing: Listing;
-  alarm: Priority | null;
-  opens: boolean;
-  version?: number;
-}
-export interface WatchEntry {
-  id: string;
-  list: string;
-  plate: string;
-  note: string;
-  valid_until: string | null;
-  by: string;
-  at: string;
-}
-export interface WatchEntryInput {
-  plate: string;
-  note: string;
-  valid_until: string | null;
-}
-export interface Imported {
-  added: number;
-  changed: number;
-  unchanged: number;
-  errors: { line: number; column: number; code: string; message: string }[];
-}
 /** What recognition found in one picture, in shares of it. */
 export interface OverlayFrame {
   /** When the picture was taken, Unix microseconds, as its message on the video socket says. */
@@ -449,41 +370,6 @@ export interface Level {
   schedule: string;
 }
 
-// ---- video patrol
-export interface PatrolStop {
-  camera: string;
-  /** The preset that its head is turned to first; may be empty. */
-  preset: string;
-  /** What to look at; may be empty. */
-  look: string;
-}
-export interface PatrolRouteInput {
-  name: string;
-  stops: PatrolStop[];
-}
-export interface PatrolRoute extends PatrolRouteInput {
-  id: string;
-  by: string;
-  at: string;
-  walked_at: string | null;
-}
-export type PatrolVerdict = 'in_order' | 'abnormal' | 'unseen';
-export interface PatrolRoundStop extends PatrolStop {
-  picture: { id: string; sha256: string; at: string } | null;
-  attest: { verdict: PatrolVerdict; note: string; at: string; work_order: string | null } | null;
-}
-export interface PatrolRound {
-  id: string;
-  route: string;
-  name: string;
-  by: string;
-  began_at: string;
-  ended_at: string | null;
-  /** Why it ended before its last stop. */
-  note: string;
-  stops: PatrolRoundStop[];
-}
-
 // ---- work orders
 export type WorkOrderState = 'pending' | 'accepted' | 'in_progress' | 'done' | 'cancelled';
 export interface WorkOrder {
@@ -566,6 +452,8 @@ export interface CameraHealth extends StreamHealth {
   audio: string;
   recording: boolean;
   sub: StreamHealth | null;
+  /** Cars not read out because they went the wrong way. */
+  wrong_way: number;
   onvif?: OnvifHealth | null;
 }
 export interface OnvifHealth {

@@ -84,6 +84,7 @@ export const face: Record<keyof typeof zh, string> = {
   'faces.consent': 'Notice',
   'faces.consent.about': 'Version {version} is in force; people are asked again every {n} days, and when its words change.',
   'faces.read': 'Read it',
+  'faces.kept.strangers': 'Of a stranger’s face none is kept.',
   'faces.audit': 'Every read of templates is in the audit log.',
   'faces.model': 'Model in use: {model}',
   'faces.enrol.again': 'People who enrol again',

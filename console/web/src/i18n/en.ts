@@ -637,6 +637,7 @@ export const en: Dictionary = {
   'hl.substream': 'sub-stream',
   'hl.disk.held': 'nothing is recorded for want of room',
   'hl.onvif': 'ONVIF',
+  'hl.wrongway': '{camera}: {n} vehicles going the other way were left out',
   'hl.onvif.error': '{camera}: no ONVIF link: {error}',
   'hl.live': 'Live',
   'hl.notlive': 'Stalled',

@@ -82,6 +82,7 @@ export const face = {
   'faces.consent': '告知书',
   'faces.consent.about': '现行版本 {version}，每 {n} 天重新征求同意。文字变化后须重新征求同意。',
   'faces.read': '查看全文',
+  'faces.kept.strangers': '陌生人的人脸不留画面。',
   'faces.audit': '每次读取模板都记入审计日志。',
   'faces.model': '现用模型 {model}',
   'faces.enrol.again': '需要重新登记的人',

@@ -630,6 +630,7 @@ const ui = {
   'hl.substream': '子码流',
   'hl.disk.held': '空间不足，暂停录像',
   'hl.onvif': 'ONVIF',
+  'hl.wrongway': '{camera}：略过反方向车辆 {n} 辆',
   'hl.onvif.error': '{camera}：ONVIF 未连接：{error}',
   'hl.live': '实时',
   'hl.notlive': '中断',
