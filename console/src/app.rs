@@ -87,6 +87,11 @@ impl App {
         self.parts.recognizer.as_ref()
     }
 
+    /// The model that describes faces and its dimension, where recognition is on.
+    pub fn face_model(&self) -> Option<(&str, usize)> {
+        self.recognizer().map(|recognizer| (recognizer.face_model(), recognizer.face_dimension()))
+    }
+
     /// Cameras by ONVIF.
     pub fn onvif(&self) -> &Arc<Onvif> {
         &self.parts.onvif

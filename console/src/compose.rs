@@ -24,7 +24,7 @@ use gatehouse_core::site::{DeviceDef, Site};
 use gatehouse_vision::pipeline::pool::{Loader, Readers};
 use gatehouse_vision::recognizer::Recognizer;
 use gatehouse_vision::recorder::Retention;
-use gatehouse_vision::{CameraConfig, RuntimePaths, Vision, VisionConfig};
+use gatehouse_vision::{CameraConfig, Vision, VisionConfig};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::net::TcpListener;
@@ -78,7 +78,7 @@ pub async fn start(options: Options, progress: &mut (dyn Progress + Send)) -> an
     // For HTTP clients of this process; the provider that the command line chose stays.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let Options { data, mut config, demo, auto, cameras } = options;
-    let provision = Provision::new(&data);
+    let provision = Provision::new(&data).with_second_reader(config.recognition.second_reader);
     let provided = tokio::task::block_in_place(|| provision.ensure_all(progress))?;
     let lock = InstanceLock::acquire(&data)?;
     backup::refuse_half_restored(&data)?;
@@ -188,7 +188,7 @@ pub async fn start(options: Options, progress: &mut (dyn Progress + Send)) -> an
     });
     if let Some(recognizer) = recognizer {
         crate::gallery::enrol_demo_face(&app, &recognizer).await?;
-        tokio::spawn(crate::gallery::follow(app.system().clone(), vision));
+        tokio::spawn(crate::gallery::follow(app.system().clone(), vision, recognizer));
     }
     tokio::spawn(crate::api::health::publish(app.clone()));
     tokio::spawn(metrics::budget::watch(app.clone()));
@@ -309,11 +309,8 @@ fn open_vision(
     vision.transcodes = config.limits.transcodes as usize;
     vision.cameras = cameras;
     let recognizer = if config.recognition.enabled {
-        let library = config.recognition.onnxruntime.as_ref().unwrap_or(&provided.onnxruntime);
-        let paths = RuntimePaths {
-            provider: config.recognition.provider,
-            ..RuntimePaths::on_cpu(library.clone(), provided.models.clone())
-        };
+        let paths = config.recognition.paths(&provided.onnxruntime, &provided.models)?;
+        vision.policies = paths.models.policies();
         let recognizer = Recognizer::open(&paths).context("opening the recognition models")?;
         Some(Arc::new(recognizer))
     } else {

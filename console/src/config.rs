@@ -7,7 +7,8 @@ use gatehouse_actors::telemetry::Keep;
 use gatehouse_adapters::webhook::WebhookConfig;
 use gatehouse_core::alarm::{AlarmKind, Priority};
 use gatehouse_core::outbox::kind_words;
-use gatehouse_vision::models::Provider;
+use gatehouse_vision::RuntimePaths;
+use gatehouse_vision::models::{FaceEmbedderConfig, FieldError, Models, PlateReaderConfig, Provider};
 use serde::Deserialize;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -111,6 +112,26 @@ pub struct Recognition {
     pub onnxruntime: Option<PathBuf>,
     /// Pictures of reads and faces are kept for so many days; 0: for ever.
     pub picture_days: u32,
+    /// Another face embedder than the one set-up brings: faces are then enrolled anew.
+    pub face_embedder: Option<FaceEmbedderConfig>,
+    /// Another plate reader than the one set-up brings.
+    pub plate_reader: Option<PlateReaderConfig>,
+    /// Whether a second reader is asked about plates that are not sure; set-up then fetches it.
+    pub second_reader: bool,
+}
+
+impl Recognition {
+    /// The models it chooses.
+    pub fn models(&self) -> Result<Models, FieldError> {
+        Models::configured(self.face_embedder.as_ref(), self.plate_reader.as_ref(), self.second_reader)
+    }
+
+    /// What runs, where set-up placed the library and the models.
+    pub fn paths(&self, library: &Path, models_dir: &Path) -> Result<RuntimePaths, FieldError> {
+        let library = self.onnxruntime.as_deref().unwrap_or(library);
+        let on_cpu = RuntimePaths::on_cpu(library.to_owned(), models_dir.to_owned());
+        Ok(RuntimePaths { provider: self.provider, models: self.models()?, ..on_cpu })
+    }
 }
 
 /// Backups.
@@ -268,7 +289,15 @@ impl Default for Limits {
 
 impl Default for Recognition {
     fn default() -> Self {
-        Self { enabled: true, provider: Provider::Cpu, onnxruntime: None, picture_days: 90 }
+        Self {
+            enabled: true,
+            provider: Provider::Cpu,
+            onnxruntime: None,
+            picture_days: 90,
+            face_embedder: None,
+            plate_reader: None,
+            second_reader: false,
+        }
     }
 }
 
@@ -304,7 +333,7 @@ pub enum ConfigError {
         /// Which file.
         path: PathBuf,
         /// Which key.
-        field: &'static str,
+        field: String,
         /// What is wrong and what to do.
         problem: String,
     },
@@ -327,6 +356,11 @@ impl Config {
         config.broker.password_file.iter_mut().for_each(&mut resolve);
         config.broker.users.iter_mut().for_each(|user| resolve(&mut user.password_file));
         config.webhooks.iter_mut().for_each(|webhook| resolve(&mut webhook.secret_file));
+        let Recognition { face_embedder, plate_reader, .. } = &mut config.recognition;
+        face_embedder.iter_mut().filter_map(|model| model.file.as_mut()).for_each(&mut resolve);
+        if let Some(reader) = plate_reader {
+            reader.file.iter_mut().chain(&mut reader.alphabet).for_each(&mut resolve);
+        }
         if let Some(tls) = &mut config.tls {
             resolve(&mut tls.cert);
             resolve(&mut tls.key);
@@ -337,8 +371,11 @@ impl Config {
     }
 
     fn check(&self, path: &Path) -> Result<(), ConfigError> {
-        let wrong =
-            |field, problem: &str| ConfigError::Value { path: path.to_owned(), field, problem: problem.to_owned() };
+        let wrong = |field: &str, problem: &str| ConfigError::Value {
+            path: path.to_owned(),
+            field: field.to_owned(),
+            problem: problem.to_owned(),
+        };
         if self.site.is_none() {
             return Err(wrong("site", "name the file that describes the site, e.g. site = \"site.toml\""));
         }
@@ -357,6 +394,7 @@ impl Config {
                 return Err(wrong("recording.dirs", &problem));
             }
         }
+        self.recognition.models().map_err(|error| wrong(&error.field, &error.problem))?;
         if self.backup.keep == 0 {
             return Err(wrong("backup.keep", "must be at least 1: the newest backup stays"));
         }
@@ -459,6 +497,26 @@ mod tests {
         check(&format!("url = \"https://x\"\n{twice}"), "webhooks.name", "another name");
         let config = read(&format!("site = \"site.toml\"\n{twice}")).unwrap();
         assert!(config.webhooks[0].secret_file.is_absolute() && config.webhooks[0].min_priority == 4);
+    }
+
+    #[test]
+    fn a_model_of_the_sites_own_needs_its_own_thresholds_and_its_files_lie_beside_the_configuration() {
+        let own = "site = \"site.toml\"\n[recognition.face_embedder]\nfile = \"own.onnx\"\nsha256 = \"00\"\n";
+        let error = read(own).unwrap_err();
+        assert!(error.contains("recognition.face_embedder.sha256: is no sha256"), "{error}");
+        let sum = "0".repeat(64);
+        let own = own.replace("\"00\"", &format!("\"{sum}\""))
+            + "id = \"own/1\"\nlicence = \"MIT\"\nchannels = \"rgb\"\n\
+            mean = [1, 2.5, 3]\nscale = 128\ndoor = 0.6\none_person = 0.3\none_picture = 0.99\n";
+        let error = read(&own).unwrap_err();
+        assert!(error.contains("recognition.face_embedder.candidate: is missing") && error.contains("eval"), "{error}");
+        let error = read(&(own.clone() + "candidat = 0.5\n")).unwrap_err();
+        assert!(error.contains("candidat") && error.contains("line"), "{error}");
+        let config = read(&(own + "candidate = 0.5\n")).unwrap();
+        let models = config.recognition.models().unwrap();
+        assert!(Path::new(&*models.face_embedder.spec.file).is_absolute());
+        assert_eq!(models.face_embedder.scaling.mean, [1.0, 2.5, 3.0]);
+        assert_eq!(models.plate_reader, Models::default().plate_reader);
     }
 
     #[test]

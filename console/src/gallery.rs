@@ -11,11 +11,12 @@ use std::sync::Arc;
 const DEMO_CHANNEL: &str = "demo: a freely licensed portrait, see LICENCES.txt in the demo's folder";
 
 /// Gives vision the gallery now and after every change.
-pub async fn follow(system: System, vision: Vision) {
+pub async fn follow(system: System, vision: Vision, recognizer: Arc<Recognizer>) {
     let mut changed = system.gallery_changed();
     loop {
         match system.gallery().await {
             Ok(gallery) => vision.set_gallery(enrol::gallery(
+                (recognizer.face_model(), recognizer.face_dimension()),
                 gallery.faces.into_iter().map(|face| (face.person, face.template, face.model)),
             )),
             Err(error) => {
@@ -36,6 +37,7 @@ pub async fn enrol_demo_face(app: &App, recognizer: &Arc<Recognizer>) -> anyhow:
     let Some(person) = people.into_iter().find(|person| person.name == name && !person.face.enrolled) else {
         return Ok(());
     };
+    let model = recognizer.face_model().to_owned();
     let recognizer = recognizer.clone();
     let template = move || anyhow::Ok(enrol::template(&recognizer, &std::fs::read(&photo)?)?);
     let consent = ConsentInput {
@@ -48,7 +50,7 @@ pub async fn enrol_demo_face(app: &App, recognizer: &Arc<Recognizer>) -> anyhow:
     };
     app.system().consent_give(person.id, consent, "demo").await?;
     let templates = vec![tokio::task::spawn_blocking(template).await??];
-    let input = FaceInput { templates, model: enrol::MODEL.to_owned() };
+    let input = FaceInput { templates, model };
     app.system().face_set(person.id, input, "demo").await?;
     Ok(())
 }

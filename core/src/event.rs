@@ -340,6 +340,9 @@ pub enum Body {
         /// Which way the car was seen to go.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         travel: Option<Travel>,
+        /// Whether it is sure: by the limit of the reader that read it, or because a second reader confirmed it.
+        #[serde(default)]
+        sure: bool,
     },
     /// What a camera shows became unusable, or usable again.
     #[serde(rename = "camera.view")]

@@ -97,6 +97,9 @@ pub struct Passage {
     /// Which way the car was seen to go; none where it stood or was seen too briefly to say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub travel: Option<Travel>,
+    /// Whether the read is sure: by the limit of the reader that read it, or because a second reader confirmed it.
+    #[serde(default)]
+    pub sure: bool,
     /// How often this car was read while it was here: duplicates within [`crate::site::Lane::same_car`] are one passage.
     #[serde(default = "one")]
     pub reads: u32,

@@ -73,8 +73,9 @@ impl Doorstep {
         // Enrolled from the very picture that is held before the camera: nothing matches better.
         let eileen = PersonId::from_key("eileen");
         consented(app.system(), eileen).await;
-        let template = enrol::template(app.recognizer().context("recognition runs")?, &photo)?;
-        let face = FaceInput { templates: vec![template], model: enrol::MODEL.to_owned() };
+        let recognizer = app.recognizer().context("recognition runs")?;
+        let template = enrol::template(recognizer, &photo)?;
+        let face = FaceInput { templates: vec![template], model: recognizer.face_model().to_owned() };
         app.system().face_set(eileen, face, "wang").await?;
         let password = "a password for tests";
         admin.post("/api/users", json!({ "name": "door-1", "password": password, "role": "screen" })).await?;

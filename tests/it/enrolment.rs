@@ -89,11 +89,11 @@ async fn of_a_child_the_guardian_consents_and_the_child_is_asked_at_14() {
     let person = system.consent_give(li, child, "wang").await.unwrap();
     assert_eq!((person.face.guardian, person.face.ask_again), (Some(guardian), None));
     system.face_set(li, face("m", &[[1.0, 0.0, 0.0]]), "wang").await.unwrap();
-    assert!(system.faces("m", 3).await.unwrap().consent_again.is_empty());
+    assert!(system.faces(Some(("m", 3))).await.unwrap().consent_again.is_empty());
     // It is 4 May in Shanghai; two nights later is the birthday.
     site.advance(2 * 24 * 3600);
     assert_eq!(system.person(li).await.unwrap().face.ask_again, Some(AskAgain::OfAge));
-    let faces = system.faces("m", 3).await.unwrap();
+    let faces = system.faces(Some(("m", 3))).await.unwrap();
     assert_eq!(faces.consent_again.iter().map(|case| case.ask_again).collect::<Vec<_>>(), [Some(AskAgain::OfAge)]);
 }
 
@@ -115,12 +115,12 @@ async fn a_new_text_asks_again_and_pictures_wait_for_the_answer() {
     assert_eq!(system.person(li).await.unwrap().face.ask_again, Some(AskAgain::NewText));
     assert_eq!(system.gallery().await.unwrap().faces.len(), 1, "what was consented to stands until it is withdrawn");
     assert_eq!(system.face_consented(li).await.unwrap_err().code(), "consent_missing");
-    assert_eq!(system.faces("m", 3).await.unwrap().consent_again[0].person, li);
+    assert_eq!(system.faces(Some(("m", 3))).await.unwrap().consent_again[0].person, li);
     consented(system, li).await;
     assert_eq!(system.person(li).await.unwrap().face.ask_again, None);
-    assert!(system.faces("m", 3).await.unwrap().consent_again.is_empty());
+    assert!(system.faces(Some(("m", 3))).await.unwrap().consent_again.is_empty());
     site.advance(365 * 24 * 3600);
-    assert_eq!(site.system.faces("m", 3).await.unwrap().consent_again[0].ask_again, Some(AskAgain::LongAgo));
+    assert_eq!(site.system.faces(Some(("m", 3))).await.unwrap().consent_again[0].ask_again, Some(AskAgain::LongAgo));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -142,11 +142,11 @@ async fn every_read_of_templates_is_in_the_audit_and_another_models_are_listed_t
     sqlx::raw_sql("alter table audit_away rename to audit").execute(&site.pool).await.unwrap();
     assert!(staff::audit_verify(&site.pool).await.unwrap().intact());
 
-    let faces = system.faces("fr_feature/0.0.1", 3).await.unwrap();
+    let faces = system.faces(Some(("fr_feature/0.0.1", 3))).await.unwrap();
     assert_eq!((faces.people, faces.templates, faces.filing), (1, 2, Filing::Below));
     assert!(faces.enrol_again.is_empty(), "{faces:?}");
     for (model, dimension) in [("fr_feature/0.0.2", 3), ("fr_feature/0.0.1", 512)] {
-        let again = system.faces(model, dimension).await.unwrap().enrol_again;
+        let again = system.faces(Some((model, dimension))).await.unwrap().enrol_again;
         assert_eq!(again.iter().map(|case| (case.person, case.dimension)).collect::<Vec<_>>(), [(li, 3)], "{model}");
     }
 }
@@ -161,11 +161,11 @@ async fn eighty_thousand_people_warn_the_managers_and_a_hundred_thousand_are_due
         insert into face_template (person, model, dimension, sealed, created_at)
         select person, 'm', 3, '', now() from keyed";
     sqlx::raw_sql(fill).execute(&site.pool).await.unwrap();
-    assert_eq!(site.system.faces("m", 3).await.unwrap().filing, Filing::Below);
+    assert_eq!(site.system.faces(Some(("m", 3))).await.unwrap().filing, Filing::Below);
     let li = PersonId::from_key("li");
     consented(&site.system, li).await;
     site.system.face_set(li, face("m", &[[1.0, 0.0, 0.0]; 3]), "wang").await.unwrap();
-    let faces = site.system.faces("m", 3).await.unwrap();
+    let faces = site.system.faces(Some(("m", 3))).await.unwrap();
     assert_eq!((faces.people, faces.filing), (80_000, Filing::Near), "people count, not templates");
 }
 

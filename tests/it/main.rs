@@ -22,6 +22,7 @@ mod gate;
 mod interop;
 mod kill;
 mod metrics;
+mod models;
 mod onvif;
 mod openapi;
 mod outbox;

@@ -15,7 +15,14 @@ use gatehouse_tests::product::{Client, Product};
 use serde_json::json;
 
 async fn read(site: &Compound, text: &str, confidence: f32) {
-    let seen = Seen::Plate { text: text.into(), confidence, colour: "green".into(), votes: 4, travel: None };
+    let seen = Seen::Plate {
+        text: text.into(),
+        confidence,
+        colour: "green".into(),
+        votes: 4,
+        travel: None,
+        sure: confidence >= 0.9,
+    };
     site.seen("cam-gate", seen).await;
 }
 
@@ -37,6 +44,7 @@ async fn reads_of_one_car_are_one_passage_with_a_count_and_the_surest_read() {
     let mut site = Compound::start().await;
     read(&site, "粤B12345", 0.75).await;
     let told = site.told("gate-in").await;
+    assert_eq!(told.verb, Verb::Open);
     site.answer(&told, Outcome::Executed).await;
     site.word("gate-in", "position", "up").await;
     site.state("gate-in", "up").await;
@@ -318,7 +326,7 @@ devices = [
     assert_eq!(admin.get("/api/session").await?["site"]["picture_days"], 45, "what the pages say of the keeping");
     for (text, picture) in [("京A11111", Some(PictureId::of_event(EventId::from_key("p"), 0))), ("京B22222", None)] {
         let (colour, travel) = ("blue".into(), Some(Travel::Towards));
-        let seen = Seen::Plate { text: text.into(), confidence: 0.97, colour, votes: 5, travel };
+        let seen = Seen::Plate { text: text.into(), confidence: 0.97, colour, votes: 5, travel, sure: true };
         let camera = DeviceId::from_key("gate");
         system.observe(Observation { camera, observed_at: system.now(), latency_ms: 120, picture, seen }).await?;
     }

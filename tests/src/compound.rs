@@ -258,7 +258,14 @@ impl Compound {
 
     /// A plate is read at the gate.
     pub async fn plate(&self, text: &str) {
-        let seen = Seen::Plate { text: text.into(), confidence: 0.97, colour: "blue".into(), votes: 5, travel: None };
+        let seen = Seen::Plate {
+            text: text.into(),
+            confidence: 0.97,
+            colour: "blue".into(),
+            votes: 5,
+            travel: None,
+            sure: true,
+        };
         self.seen("cam-gate", seen).await;
     }
 

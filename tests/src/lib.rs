@@ -5,6 +5,7 @@
 
 pub mod compound;
 pub mod database;
+pub mod onnx;
 pub mod product;
 pub mod receiver;
 pub mod timescale;

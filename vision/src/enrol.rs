@@ -11,11 +11,8 @@ use gatehouse_core::id::PersonId;
 
 use crate::face::{Embedding, FaceOptions, FaceQuality, FaceRead, Gallery, Template};
 use crate::frame::{Frame, FrameError};
-use crate::models;
+use crate::models::FaceThresholds;
 use crate::recognizer::{RecognizeError, Recognizer};
-
-/// The model that makes the templates: stored beside each one.
-pub const MODEL: &str = models::FACE_FEATURE.id;
 
 /// Least width of a face to enrol, pixels. Doors ask for 80; a template should be better than what it is compared with.
 pub const WIDTH_MIN: f32 = 80.0;
@@ -29,10 +26,6 @@ pub const BRIGHTNESS: std::ops::RangeInclusive<f32> = 45.0..=225.0;
 pub const STRAIGHT: f32 = 0.08;
 /// Up to here it is turned slightly; beyond, a cheek hides.
 pub const TURNED: f32 = 0.35;
-/// Least cosine between photographs of one person: portraits of two people stayed below 0.15, of one above 0.45.
-const ONE_PERSON: f32 = 0.35;
-/// From here two photographs are one picture taken twice.
-const ONE_PICTURE: f32 = 0.999;
 /// Least sharpness (variance of the Laplacian): below it, eyes and mouth have no edges left.
 pub const SHARPNESS_MIN: f32 = 20.0;
 /// A second face at least this share of the first one's width makes it unclear whom the photograph shows.
@@ -163,7 +156,7 @@ impl EnrolError {
     }
 }
 
-/// The template of the one person a JPEG or PNG shows: 512 numbers of unit length, made by [`MODEL`].
+/// The template of the one person a JPEG or PNG shows: numbers of unit length, made by [`Recognizer::face_model`].
 pub fn template(recognizer: &Recognizer, photo: &[u8]) -> Result<Vec<f32>, EnrolError> {
     Ok(embedding(recognizer, photo)?.values().to_vec())
 }
@@ -182,7 +175,7 @@ pub fn templates<P: AsRef<[u8]>>(recognizer: &Recognizer, photos: &[P]) -> Resul
             .map_err(|problem| EnrolError::Photo { number: n + 1, problem: Box::new(problem) })
     };
     let shots = photos.iter().enumerate().map(numbered).collect::<Result<Vec<_>, _>>()?;
-    agree(&shots)?;
+    agree(&shots, recognizer.face_reader().thresholds())?;
     Ok(shots.iter().map(|shot| shot.values().to_vec()).collect())
 }
 
@@ -211,14 +204,14 @@ fn faces(recognizer: &Recognizer, photo: &[u8]) -> Result<(Vec<FaceRead>, [f32; 
 }
 
 /// Whether photographs are different pictures of one person.
-fn agree(shots: &[Embedding]) -> Result<(), EnrolError> {
+fn agree(shots: &[Embedding], thresholds: &FaceThresholds) -> Result<(), EnrolError> {
     for (i, a) in shots.iter().enumerate() {
         for (j, b) in shots.iter().enumerate().skip(i + 1) {
             let cosine = a.cosine(b);
-            if cosine >= ONE_PICTURE {
+            if cosine >= thresholds.one_picture {
                 return Err(EnrolError::SamePicture(i + 1, j + 1));
             }
-            if cosine < ONE_PERSON {
+            if cosine < thresholds.one_person {
                 return Err(EnrolError::TwoPeople(i + 1, j + 1));
             }
         }
@@ -269,21 +262,25 @@ fn choose(faces: &[FaceRead], size: [f32; 2]) -> Result<&FaceRead, EnrolError> {
     Ok(first)
 }
 
-/// A gallery of stored templates `(person, numbers, model)`; several of one person are averaged.
+/// A gallery of stored templates `(person, numbers, model)` for the model in use and its dimension; several of one person are
+/// averaged.
 ///
 /// Templates of another model, or damaged ones, are left out and counted in a warning: those people enrol again.
-pub fn gallery(stored: impl IntoIterator<Item = (PersonId, Vec<f32>, String)>) -> Gallery {
+pub fn gallery(
+    (ours, dimension): (&str, usize),
+    stored: impl IntoIterator<Item = (PersonId, Vec<f32>, String)>,
+) -> Gallery {
     let mut shots: BTreeMap<PersonId, Vec<Embedding>> = BTreeMap::new();
     let mut refused = 0usize;
     for (person, values, model) in stored {
-        match Embedding::normalised(&values).filter(|_| model == MODEL) {
+        match Embedding::normalised(&values).filter(|it| model == ours && it.dimension() == dimension) {
             Some(embedding) => shots.entry(person).or_default().push(embedding),
             None => refused += 1,
         }
     }
-    let mut gallery = Gallery::new(MODEL);
+    let mut gallery = Gallery::new(ours, dimension);
     for (person, shots) in &shots {
-        let taken = Template::enrol(MODEL, shots).and_then(|template| gallery.insert(*person, &template));
+        let taken = Template::enrol(ours, shots).and_then(|template| gallery.insert(*person, &template));
         refused += usize::from(taken.is_err());
     }
     if refused > 0 {
@@ -363,7 +360,8 @@ mod tests {
             (numbers[0], numbers[1]) = (1.0, second);
             Embedding::normalised(&numbers).expect("not zero")
         };
-        let code = |shots: &[Embedding]| agree(shots).err().map(|error| error.to_string());
+        let thresholds = crate::models::EmbedderModel::provided().thresholds;
+        let code = |shots: &[Embedding]| agree(shots, &thresholds).err().map(|error| error.to_string());
         assert_eq!(code(&[along(0), near(0.3), near(-0.4)]), None);
         let twice = Some("photographs 2 and 3 are one picture; take another".to_owned());
         assert_eq!(code(&[along(0), near(0.3), near(0.3)]), twice);
@@ -375,12 +373,13 @@ mod tests {
     fn a_gallery_averages_a_person_and_leaves_other_models_out() {
         let along = |axis: usize| along(axis).values().to_vec();
         let (ann, bob) = (PersonId::from_key("ann"), PersonId::from_key("bob"));
-        let gallery = gallery([
-            (ann, along(0), MODEL.to_owned()),
-            (ann, along(1), MODEL.to_owned()),
+        let stored = [
+            (ann, along(0), "ours/1".to_owned()),
+            (ann, along(1), "ours/1".to_owned()),
             (bob, along(2), "another/1".to_owned()),
-            (bob, vec![1.0; 3], MODEL.to_owned()),
-        ]);
+            (bob, vec![1.0; 3], "ours/1".to_owned()),
+        ];
+        let gallery = gallery(("ours/1", 512), stored);
         assert_eq!(gallery.len(), 1);
         let found = gallery.best(&Embedding::normalised(&along(1)).expect("not zero")).expect("ann is known");
         assert_eq!(found.person, ann);

@@ -8,6 +8,7 @@ mod faces;
 mod figures;
 mod plates;
 mod table;
+pub mod targets;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,9 +17,9 @@ use serde::Serialize;
 
 use crate::frame::Frame;
 pub use attacks::{AttackRow, AttacksReport, Performer, attacks};
-pub use faces::{FacesReport, PairsReport, Separation, faces, pairs};
+pub use faces::{FacesReport, OneToMany, PairsReport, Separation, faces, pairs};
 pub use figures::{Spread, Threshold, TrueAccept};
-pub use plates::{AboveConfidence, PlateAccuracy, PlateMiss, PlatesReport, plates};
+pub use plates::{AboveConfidence, PlateAccuracy, PlateMiss, PlatesReport, SecondOpinions, plates};
 
 /// A row that could not be measured.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -81,14 +82,40 @@ pub struct EvalOptions {
     pub long_side: u32,
     /// Pictures worked on at once; 1 gives undisturbed CPU times.
     pub workers: usize,
-    /// Confidence above which a plate read counts as accepted.
-    pub accept: f32,
+    /// Confidence above which a plate read counts as accepted; none: that of the reader.
+    pub accept: Option<f32>,
 }
 
 impl Default for EvalOptions {
     fn default() -> Self {
-        Self { long_side: 960, workers: 1, accept: 0.9 }
+        Self { long_side: 960, workers: 1, accept: None }
     }
+}
+
+/// A clip and the plate of the car it shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ClipLabel {
+    /// Row in labels.csv.
+    pub row: usize,
+    /// The file, below the folder.
+    pub file: String,
+    /// The label.
+    pub plate: String,
+}
+
+/// The labels of a folder of clips: labels.csv with file and plate; and the rows that name none.
+pub fn clips(folder: &Path) -> Result<(Vec<ClipLabel>, Vec<RowError>), EvalError> {
+    let table = table::Table::read(&folder.join("labels.csv"))?;
+    table.need(&["file", "plate"], "file, plate")?;
+    let (mut labels, mut errors) = (Vec::new(), Vec::new());
+    for row in table.rows() {
+        let label = row.need("file").and_then(|file| Ok((file.to_owned(), row.need("plate")?.to_uppercase())));
+        match label {
+            Ok((file, plate)) => labels.push(ClipLabel { row: row.number, file, plate }),
+            Err(error) => errors.push(error),
+        }
+    }
+    Ok((labels, errors))
 }
 
 /// CPU time this thread has used: what a stage costs, whatever else the machine does.

@@ -1,7 +1,7 @@
 //! Faces in a picture: found, aligned, described, judged for life.
 //!
 //! ```text
-//!  frame ─▶ 320×240 ─▶ detect ─▶ square box ─▶ 64×64 luma ─▶ 68 points ─▶ 5 points ─▶ 112×112 ─▶ 512 numbers
+//!  frame ─▶ 320×240 ─▶ detect ─▶ square box ─▶ 64×64 luma ─▶ 68 points ─▶ 5 points ─▶ 112×112 ─▶ numbers
 //!                                    └──────▶ box × 2.7 ─▶ 128×128 ─▶ live / not
 //! ```
 //! Passive liveness has too little evidence behind it for a security claim: it turns away the laziest photographs, no more.
@@ -11,12 +11,12 @@ mod detect;
 mod gallery;
 
 use crate::frame::{Frame, Rgb};
-use crate::models::{self, RuntimePaths};
+use crate::models::{self, Channels, FaceThresholds, RuntimePaths, Scaling};
 use crate::onnx::{Model, OnnxError};
 use crate::scratch::Pool;
 pub use align::{FACE_POINTS, FaceQuality};
 pub use detect::FoundFace;
-pub use gallery::{DIMENSION, Embedding, Gallery, Match, Template, TemplateError};
+pub use gallery::{Embedding, Gallery, Match, Template, TemplateError};
 use gatehouse_core::recognition::challenge::Gaze;
 
 /// How a frame is searched for faces.
@@ -67,10 +67,17 @@ pub struct FaceReader {
     describer: Model,
     liveness: Model,
     eye: Model,
+    scaling: Scaling,
+    thresholds: FaceThresholds,
+    dimension: usize,
     buffers: Pool<Vec<f32>>,
 }
 
 const DETECT: (u32, u32) = (320, 240);
+const DETECT_SCALING: Scaling = Scaling::even(Channels::Rgb, 127.0, 128.0);
+const LIVENESS_SCALING: Scaling = Scaling::even(Channels::Bgr, 0.0, 1.0);
+/// Most numbers of a description: what the store takes.
+const DIMENSION_MAX: usize = 2048;
 const ALIGNED: u32 = 112;
 const LIVENESS: u32 = 128;
 const EYE: u32 = 24;
@@ -80,32 +87,75 @@ const LIVENESS_SCALE: f64 = 2.7;
 impl FaceReader {
     /// Loads the models.
     pub fn open(paths: &RuntimePaths) -> Result<Self, OnnxError> {
-        Ok(Self {
+        let embedder = &paths.models.face_embedder;
+        let describer = Model::open(&embedder.spec, paths)?;
+        let mut reader = Self {
             detector: Model::open(&models::FACE_DETECT, paths)?,
             landmarker: Model::open(&models::FACE_LANDMARK, paths)?,
-            describer: Model::open(&models::FACE_FEATURE, paths)?,
+            describer,
             liveness: Model::open(&models::FACE_LIVENESS, paths)?,
             eye: Model::open(&models::FACE_EYE, paths)?,
+            scaling: embedder.scaling,
+            thresholds: embedder.thresholds,
+            dimension: 0,
             buffers: Pool::default(),
-        })
+        };
+        reader.dimension = reader.measure()?;
+        Ok(reader)
+    }
+
+    /// The embedder's dimension: its graph is held to what it is given, and one run says what it gives.
+    fn measure(&self) -> Result<usize, OnnxError> {
+        let side = ALIGNED as usize;
+        self.describer.need_input(&[1, 3, side, side])?;
+        let output = self.describer.need_output()?.name.clone();
+        let noise = (0..side * side * 3).map(|i| (i * 7919 % 256) as u8).collect();
+        let picture = Rgb::from_bytes(ALIGNED, ALIGNED, noise)
+            .map_err(|error| self.describer.unfit("file", error.to_string()))?;
+        let (shape, finite) = self.infer(&self.describer, &picture, &self.scaling, |out| {
+            let (shape, values) = out.tensor_with_shape(0)?;
+            Ok((shape.to_vec(), values.iter().all(|value| value.is_finite())))
+        })?;
+        let numbers: Vec<usize> = shape.iter().filter_map(|&d| usize::try_from(d).ok()).filter(|d| *d != 1).collect();
+        match numbers[..] {
+            [dimension] if finite && dimension <= DIMENSION_MAX => Ok(dimension),
+            _ if !finite => {
+                let problem =
+                    format!("output {output} holds numbers that are not finite: see to channels, mean and scale");
+                Err(self.describer.unfit("scale", problem))
+            }
+            _ => {
+                let problem = format!(
+                    "output {output} of the graph is {shape:?}, a description of one face is wanted, 1×N with N at most \
+                     {DIMENSION_MAX}: name another output, or another file"
+                );
+                Err(self.describer.unfit("output", problem))
+            }
+        }
     }
 
     /// The model that made the embeddings: stored with each template.
-    pub fn model_id(&self) -> &'static str {
-        self.describer.spec().id
+    pub fn model_id(&self) -> &str {
+        &self.describer.spec().id
+    }
+
+    /// Numbers in an embedding.
+    pub fn dimension(&self) -> usize {
+        self.dimension
+    }
+
+    /// How its cosines are judged.
+    pub fn thresholds(&self) -> &FaceThresholds {
+        &self.thresholds
     }
 
     /// Finds faces without describing them, largest first.
     pub fn find(&self, frame: &Frame, options: &FaceOptions) -> Result<Vec<FoundFace>, OnnxError> {
         let small = frame.rgb_resized_bilinear(DETECT.0, DETECT.1);
         let size = (frame.width(), frame.height());
-        let mut faces = self.infer(
-            &self.detector,
-            &[&small],
-            [0, 1, 2],
-            |v| (v - 127.0) / 128.0,
-            |out| Ok(detect::decode(out.tensor(0)?, out.tensor(1)?, size, options.score_min)),
-        )?;
+        let mut faces = self.infer(&self.detector, &small, &DETECT_SCALING, |out| {
+            Ok(detect::decode(out.tensor(0)?, out.tensor(1)?, size, options.score_min))
+        })?;
         faces.retain(|face| face.width() >= options.width_min);
         faces.sort_by(|a, b| b.area().total_cmp(&a.area()));
         Ok(faces)
@@ -129,17 +179,11 @@ impl FaceReader {
             Ok((scene.points(pairs), scene.eyes(pairs)))
         })?;
         let Some(aligned) = scene.align(&points, ALIGNED) else { return Ok(None) };
-        let embedding = self.infer(
-            &self.describer,
-            &[&aligned],
-            [2, 1, 0],
-            |v| (v - 127.0) / 128.0,
-            |out| Ok(Embedding::normalised(out.tensor(0)?)),
-        )?;
+        let embedding =
+            self.infer(&self.describer, &aligned, &self.scaling, |out| Ok(Embedding::normalised(out.tensor(0)?)))?;
         let Some(embedding) = embedding else { return Ok(None) };
         let wide = scene.liveness_input(LIVENESS_SCALE, LIVENESS);
-        let liveness =
-            self.infer(&self.liveness, &[&wide], [2, 1, 0], |v| v, |out| Ok(softmax_first(out.tensor(0)?)))?;
+        let liveness = self.infer(&self.liveness, &wide, &LIVENESS_SCALING, |out| Ok(softmax_first(out.tensor(0)?)))?;
         let quality = FaceQuality::of(&aligned, &points);
         Ok(Some(FaceRead {
             bounds: found.bounds,
@@ -170,29 +214,25 @@ impl FaceReader {
         Ok(least)
     }
 
-    /// Runs a model on one RGB picture, its planes in the given order, each byte through `scale`.
+    /// Runs a model on one RGB picture.
     fn infer<T>(
         &self,
         model: &Model,
-        pictures: &[&Rgb],
-        order: [usize; 3],
-        scale: impl Fn(f32) -> f32,
+        picture: &Rgb,
+        scaling: &Scaling,
         take: impl FnOnce(&crate::onnx::Outputs<'_>) -> Result<T, OnnxError>,
     ) -> Result<T, OnnxError> {
-        let (width, height) = pictures.first().map_or((0, 0), |p| (p.width() as usize, p.height() as usize));
+        let (width, height) = (picture.width() as usize, picture.height() as usize);
         let plane = width * height;
-        // 256 values: the scaling is looked up, not computed a million times.
-        let table: [f32; 256] = std::array::from_fn(|v| scale(v as f32));
         let mut input = self.buffers.take();
-        input.resize(3 * plane * pictures.len(), 0.0);
-        for (picture, planes) in pictures.iter().zip(input.chunks_exact_mut((3 * plane).max(1))) {
-            for (values, channel) in planes.chunks_exact_mut(plane.max(1)).zip(order) {
-                for (value, pixel) in values.iter_mut().zip(picture.data().chunks_exact(3)) {
-                    *value = table[pixel[channel] as usize];
-                }
+        input.resize(3 * plane, 0.0);
+        // 256 values a plane: the scaling is looked up, not computed a million times.
+        for (values, (byte, numbers)) in input.chunks_exact_mut(plane.max(1)).zip(scaling.planes()) {
+            for (value, pixel) in values.iter_mut().zip(picture.data().chunks_exact(3)) {
+                *value = numbers[pixel[byte] as usize];
             }
         }
-        let answer = model.run(&[pictures.len(), 3, height, width], &input, take);
+        let answer = model.run(&[1, 3, height, width], &input, take);
         self.buffers.give(input);
         answer
     }

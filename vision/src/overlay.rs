@@ -4,7 +4,7 @@
 
 use crate::pipeline::cars::PlateSeen;
 use gatehouse_core::id::{DeviceId, PersonId};
-use gatehouse_core::recognition::plate::SURE;
+use gatehouse_core::recognition::plate::PlatePolicy;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -88,11 +88,15 @@ pub fn relative([x1, y1, x2, y2]: [f32; 4], (width, height): (u32, u32)) -> Opti
 }
 
 /// The boxes of plates.
-pub fn plates<'a>(seen: &'a [PlateSeen], size: (u32, u32)) -> impl Iterator<Item = Boxed> + 'a {
+pub fn plates<'a>(
+    seen: &'a [PlateSeen],
+    size: (u32, u32),
+    policy: &'a PlatePolicy,
+) -> impl Iterator<Item = Boxed> + 'a {
     seen.iter().filter_map(move |plate| {
-        let (text, confidence) =
-            plate.read.as_ref().map_or((String::new(), 0.0), |read| (read.text.clone(), read.confidence));
-        Some(Boxed { bounds: relative(plate.bounds, size)?, mark: Mark::Plate { text, sure: confidence >= SURE } })
+        let (text, sure) =
+            plate.read.as_ref().map_or((String::new(), false), |read| (read.text.clone(), read.said().is_sure(policy)));
+        Some(Boxed { bounds: relative(plate.bounds, size)?, mark: Mark::Plate { text, sure } })
     })
 }
 

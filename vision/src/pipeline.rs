@@ -45,6 +45,15 @@ pub enum Role {
     Motion,
 }
 
+/// When what the models say is acted on: their own thresholds.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Policies {
+    /// Faces.
+    pub face: FacePolicy,
+    /// Plates.
+    pub plate: PlatePolicy,
+}
+
 /// Least time between two frames given to the models.
 const LOOK_EVERY: Duration = Duration::from_millis(180);
 /// The same while all that is in view is decided already.
@@ -85,16 +94,22 @@ struct Queue {
 
 impl Analysis {
     /// Starts the thread: whether the view is watched, and whether faces open only after the active challenge.
-    pub fn start(camera: &CameraConfig, pool: Arc<Pool>, sink: Sink, on_problem: OnProblem) -> std::io::Result<Self> {
+    pub fn start(
+        camera: &CameraConfig,
+        policies: Policies,
+        pool: Arc<Pool>,
+        sink: Sink,
+        on_problem: OnProblem,
+    ) -> std::io::Result<Self> {
         let has = |role| camera.roles.contains(&role);
         let subject = Arc::new(Subject {
             id: camera.id,
             key: camera.key.clone(),
             sight: Sight { region: camera.look_in.clone(), min_width: camera.min_width_px as f32 },
-            plates: has(Role::Plates).then(|| Mutex::new(PlateWatch::new(PlatePolicy::default(), camera.moves))),
+            plates: has(Role::Plates).then(|| Mutex::new(PlateWatch::new(policies.plate, camera.moves))),
             faces: has(Role::Faces).then(|| {
                 let challenge = camera.challenge.then(ChallengePolicy::default);
-                Mutex::new(FaceWatch::new(FacePolicy::default(), challenge))
+                Mutex::new(FaceWatch::new(policies.face, challenge))
             }),
         });
         let shared = Arc::new(Shared {

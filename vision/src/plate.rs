@@ -1,26 +1,29 @@
 //! Number plates in a picture: found, flattened, read.
 //!
 //! ```text
-//!  frame ─▶ long side 960 ─▶ detect (boxes, corners) ─▶ flatten 188×48 ─▶ strip 32×100 in 320 ─▶ read ─▶ GA 36 search
-//!                                                             └─ colour ───────────────────────────────────────▲
+//!  frame ─▶ long side 960 ─▶ detect (boxes, corners) ─▶ flatten 188×48 ─▶ strip ─▶ read ─▶ GA 36 search ─▶ sure?
+//!                                                             └─ colour ─────────────────────▲     no: second reader
 //! ```
-//! The corners are found on the small picture, the characters are read from the full one.
+//! The corners are found on the small picture, the characters are read from the full one. A second reader is asked only where the
+//! site wants one, only about reads that are likely and not sure, and without being told what was read.
 
 mod colour;
 mod ctc;
 pub(crate) mod detect;
+mod reader;
 mod rectify;
 
-use gatehouse_core::recognition::plate::{PlateColour, PlateKind, edit_distance};
+use gatehouse_core::recognition::plate::{self as rule, PlateColour, PlateKind, edit_distance};
 use gatehouse_core::recognition::plate_grammar::Slot;
 
-use crate::frame::{Frame, Rgb};
+use crate::eval::thread_cpu;
+use crate::frame::Frame;
 use crate::models::{self, RuntimePaths};
 use crate::onnx::{Model, OnnxError};
 use crate::scratch::Pool;
-use ctc::{CLASSES, Candidate, Grammar, combine};
+use ctc::{Candidate, combine};
 pub use detect::FoundPlate;
-pub(crate) use rectify::PADDED as STRIP_WIDTH;
+use reader::{Strip, StripReader};
 
 /// How a frame is searched for plates.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -31,9 +34,10 @@ pub struct PlateOptions {
     pub score_min: f32,
     /// Most plates read in one frame, best detections first: bounds the time of a frame full of false boxes.
     pub reads_max: usize,
-    /// Reads at or above this are not looked at twice.
+    /// Reads at or above this are sure: they are not looked at twice. Of the reader that set-up brings, unless asked for by
+    /// [`PlateReader::options`].
     pub sure: f32,
-    /// Most further looks in one frame, each a run of the reader: bounds the time of a frame full of doubtful plates.
+    /// Most further looks in one frame, each a run of a reader: bounds the time of a frame full of doubtful plates.
     pub looks_max: usize,
 }
 
@@ -60,6 +64,29 @@ pub struct PlateRead {
     pub bounds: [f32; 4],
     /// The detector's confidence, 0–1.
     pub score: f32,
+    /// What a second reader made of it, where one was asked.
+    pub second: Option<SecondRead>,
+}
+
+/// What a second reader made of a plate.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SecondRead {
+    /// Its text, empty when none fits.
+    pub text: String,
+    /// Its confidence, 0–1.
+    pub confidence: f32,
+    /// Whether it confirms the first reader's.
+    pub confirms: bool,
+    /// CPU time it took, milliseconds.
+    pub cpu_ms: f32,
+}
+
+impl PlateRead {
+    /// What it says, for the vote.
+    pub fn said(&self) -> rule::Read<'_> {
+        let confirmed = self.second.as_ref().is_some_and(|second| second.confirms);
+        rule::Read { text: &self.text, confidence: self.confidence, confirmed }
+    }
 }
 
 /// Why plates cannot be read.
@@ -68,33 +95,47 @@ pub enum PlateError {
     /// A model could not be loaded or run.
     #[error(transparent)]
     Onnx(#[from] OnnxError),
-    /// The alphabet file is not the reader's.
-    #[error("the plate alphabet has not 72 lines; delete clp_dict.txt and run `gatehouse setup`")]
-    Alphabet,
+    /// The alphabet is not the reader's.
+    #[error("{field}: {problem}")]
+    Alphabet {
+        /// The file by name, or the key of the configuration.
+        field: String,
+        /// What is wrong and what to do.
+        problem: String,
+    },
 }
 
-/// The plate stages: detector, reader, grammar.
+/// The plate stages: detector, reader, and a second reader where the site wants one.
 #[derive(Debug)]
 pub struct PlateReader {
     detector: Model,
-    reader: Model,
-    grammar: Grammar,
+    reader: StripReader,
+    second: Option<StripReader>,
+    accept: f32,
     pictures: Pool<Vec<f32>>,
-    strips: Pool<Vec<f32>>,
 }
 
 impl PlateReader {
-    /// Loads both models and the alphabet.
+    /// Loads the models and their alphabets.
     pub fn open(paths: &RuntimePaths) -> Result<Self, PlateError> {
-        let alphabet = models::read_verified(&models::PLATE_ALPHABET, &paths.models_dir).map_err(OnnxError::from)?;
-        let grammar = std::str::from_utf8(&alphabet).ok().and_then(Grammar::new).ok_or(PlateError::Alphabet)?;
+        let models::Models { plate_reader, second_reader, .. } = &paths.models;
         Ok(Self {
             detector: Model::open(&models::PLATE_DETECT, paths)?,
-            reader: Model::open(&models::PLATE_READ, paths)?,
-            grammar,
+            reader: StripReader::of_plates(plate_reader, paths)?,
+            second: second_reader.as_ref().map(|network| StripReader::open(network, None, paths)).transpose()?,
+            accept: plate_reader.accept,
             pictures: Pool::default(),
-            strips: Pool::default(),
         })
+    }
+
+    /// Whether a second reader is asked about what is not sure.
+    pub fn has_second(&self) -> bool {
+        self.second.is_some()
+    }
+
+    /// The usual options, sure being what it is for this reader.
+    pub fn options(&self) -> PlateOptions {
+        PlateOptions { sure: self.accept, ..PlateOptions::default() }
     }
 
     /// Finds plates without reading them, in frame pixels, best first.
@@ -153,7 +194,8 @@ impl PlateReader {
     ) -> Result<Option<PlateRead>, PlateError> {
         let Some(flat) = rectify::single(frame, &found.corners, margins) else { return Ok(None) };
         let colour = colour::estimate(&flat);
-        let first = self.look(&[Strip::plain(flat)], colour)?.pop().unwrap_or_default();
+        let plain = Strip::plain(flat);
+        let first = self.reader.look(std::slice::from_ref(&plain), colour)?.pop().unwrap_or_default();
         let sure = first.first().map_or(0.0, |best| best.probability);
         let ordinary = matches!(colour, PlateColour::Blue | PlateColour::Green);
         if ordinary && sure >= enough {
@@ -163,7 +205,7 @@ impl PlateReader {
         if sure >= SECOND_LOOK
             && let Some(tight) = rectify::single(frame, &found.corners, rectify::TIGHT)
         {
-            if !ordinary {
+            if !ordinary && self.reader.looks_wide() {
                 strips.push((View::Marked, Strip::wide_grey(&tight)));
             }
             if sure < enough {
@@ -180,44 +222,43 @@ impl PlateReader {
         *looks_left -= strips.len();
         let (views, strips): (Vec<_>, Vec<_>) = strips.into_iter().unzip();
         let (mut single, mut marked, mut double) = (vec![first], Vec::new(), Vec::new());
-        for (view, said) in views.into_iter().zip(self.look(&strips, colour)?) {
+        let said = self.reader.look(&strips, colour)?;
+        for ((view, strip), said) in views.into_iter().zip(strips).zip(said) {
             match view {
                 View::Again => single.push(said),
                 View::Marked => marked.extend(said.into_iter().find(|c| !c.form.is_ordinary())),
-                View::Double => double.extend(said.into_iter().find(|c| c.form.slots.len() == 7)),
+                View::Double => double.extend(said.into_iter().find(|c| c.form.slots.len() == 7).map(|c| (c, strip))),
             }
         }
         let single = combine(&single);
         let marked = marked.into_iter().filter(|mark| may_be_marked(mark, single.first())).max_by(by_probability);
-        let double = double.into_iter().max_by(by_probability);
-        let plain = single.first().map_or(0.0, |best| best.probability);
-        let (best, kind) = match (marked, double) {
-            (_, Some(double)) if double.probability > plain.max(DOUBLE_MIN) => (vec![double], PlateKind::Double),
-            (Some(marked), _) => (vec![marked], PlateKind::Single),
-            _ => (single, PlateKind::Single),
+        let double = double.into_iter().max_by(|(a, _), (b, _)| by_probability(a, b));
+        let likely = single.first().map_or(0.0, |best| best.probability);
+        let (best, kind, strip) = match (marked, double) {
+            (_, Some((double, strip))) if double.probability > likely.max(DOUBLE_MIN) => {
+                (vec![double], PlateKind::Double, strip)
+            }
+            (Some(marked), _) => (vec![marked], PlateKind::Single, plain),
+            _ => (single, PlateKind::Single, plain),
         };
-        Ok(PlateRead::from_best(best, colour, kind, found))
+        let Some(mut read) = PlateRead::from_best(best, colour, kind, found) else { return Ok(None) };
+        if (rule::CONFIRM_FIRST..enough).contains(&read.confidence) && *looks_left > 0 {
+            read.second = self.second_opinion(&read, &strip)?;
+            *looks_left -= usize::from(read.second.is_some());
+        }
+        Ok(Some(read))
     }
 
-    /// Runs the reader once over several strips and searches each answer for texts.
-    fn look(&self, strips: &[Strip], colour: PlateColour) -> Result<Vec<Vec<Candidate>>, OnnxError> {
-        if strips.is_empty() {
-            return Ok(Vec::new());
-        }
-        let one = 3 * rectify::STRIP.1 as usize * rectify::PADDED;
-        let mut input = self.strips.take();
-        input.resize(one * strips.len(), 0.0);
-        for (strip, values) in strips.iter().zip(input.chunks_exact_mut(one)) {
-            rectify::strip_into(&strip.picture, strip.width, values);
-        }
-        let shape = [strips.len(), 3, rectify::STRIP.1 as usize, rectify::PADDED];
-        let answer = self.reader.run(&shape, &input, |out| {
-            let (shape, values) = out.tensor_with_shape(0)?;
-            let steps = (shape[1].max(1) as usize) * CLASSES;
-            Ok(values.chunks_exact(steps).map(|steps| self.grammar.search(steps, colour)).collect())
-        });
-        self.strips.give(input);
-        answer
+    /// Asks the second reader, if there is one, about the picture that the first one's text came from.
+    fn second_opinion(&self, read: &PlateRead, strip: &Strip) -> Result<Option<SecondRead>, OnnxError> {
+        let Some(second) = &self.second else { return Ok(None) };
+        let before = thread_cpu();
+        let said =
+            second.look(std::slice::from_ref(strip), read.colour)?.pop().and_then(|said| said.into_iter().next());
+        let cpu_ms = (thread_cpu() - before).as_secs_f32() * 1000.0;
+        let (text, confidence) = said.map_or_else(Default::default, |best| (best.text, best.probability));
+        let confirms = rule::agrees((&read.text, read.confidence), (&text, confidence));
+        Ok(Some(SecondRead { text, confidence, confirms, cpu_ms }))
     }
 }
 
@@ -230,23 +271,6 @@ enum View {
     Marked,
     /// Not blue, not green and not long: perhaps two rows.
     Double,
-}
-
-/// What the reader is shown of a plate.
-#[derive(Debug, Clone)]
-struct Strip {
-    picture: Rgb,
-    width: u32,
-}
-
-impl Strip {
-    fn plain(picture: Rgb) -> Self {
-        Self { picture, width: rectify::STRIP.0 }
-    }
-
-    fn wide_grey(picture: &Rgb) -> Self {
-        Self { picture: picture.view().to_luma().to_rgb(), width: rectify::WIDE }
-    }
 }
 
 /// A read less likely than this says nothing: no plate, or one that cannot be read.
@@ -284,6 +308,7 @@ impl PlateRead {
             corners: found.corners,
             bounds: found.bounds,
             score: found.score,
+            second: None,
         })
     }
 }

@@ -42,8 +42,13 @@ impl Recognizer {
     }
 
     /// The model behind every face description: templates of another one cannot be compared.
-    pub fn face_model(&self) -> &'static str {
+    pub fn face_model(&self) -> &str {
         self.faces.model_id()
+    }
+
+    /// Numbers in every face description.
+    pub fn face_dimension(&self) -> usize {
+        self.faces.dimension()
     }
 
     /// The plate stages by themselves, to find without reading or to read at known corners.

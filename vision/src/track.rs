@@ -161,7 +161,7 @@ impl PlateTracks {
         let mut news = Vec::with_capacity(reads.len());
         for (i, (read, track)) in reads.iter().zip(tracks).enumerate() {
             let Some((vote, reported)) = self.tracker.state(track) else { continue };
-            vote.add(&read.text, read.confidence);
+            vote.add(read.said());
             let verdict = vote.verdict(&self.policy);
             let fresh = match &verdict {
                 PlateVerdict::Accepted { text, .. } if reported.as_ref() != Some(text) => {
@@ -289,6 +289,7 @@ mod tests {
             corners: [[0.0; 2]; 4],
             bounds,
             score: 1.0,
+            second: None,
         }
     }
 
@@ -340,7 +341,7 @@ mod tests {
         let mut numbers = [0f32; 512];
         numbers[7] = 1.0;
         let embedding = Embedding::normalised(&numbers).expect("not zero");
-        let mut gallery = Gallery::new("m");
+        let mut gallery = Gallery::new("m", 512);
         gallery.insert(1u8, &Template::enrol("m", [&embedding]).expect("one shot")).expect("same model");
         let face = FaceRead {
             bounds: [100.0, 100.0, 220.0, 260.0],

@@ -8,7 +8,7 @@ use crate::models::RuntimePaths;
 use crate::overlay::Boxes;
 use crate::pipeline::doorway::Prompt;
 use crate::pipeline::pool::{Loader, OnProblem, Pool, Readers, Sink};
-use crate::pipeline::{Analysis, Role, picture};
+use crate::pipeline::{Analysis, Policies, Role, picture};
 use crate::problems::{Problems, Tell};
 use crate::recognizer::Recognizer;
 use crate::recorder::{Clip, ClipError, DiskStatus, Keep, LocalDisk, OnError, Piece, Recorder, Retention};
@@ -38,6 +38,8 @@ pub struct VisionConfig {
     pub pictures: PathBuf,
     /// The models; `None` runs video and motion alone.
     pub runtime: Option<RuntimePaths>,
+    /// The models' thresholds.
+    pub policies: Policies,
     /// The cameras to begin with.
     pub cameras: Vec<CameraConfig>,
     /// How long recordings are kept.
@@ -56,6 +58,7 @@ impl VisionConfig {
             archive: None,
             pictures: data.join("pictures"),
             runtime: None,
+            policies: Policies::default(),
             cameras: Vec::new(),
             retention: Retention::default(),
             workers: 1,
@@ -234,6 +237,7 @@ pub struct Vision {
 struct Inner {
     recorder: Recorder,
     pictures: PathBuf,
+    policies: Policies,
     pool: Arc<Pool>,
     sink: Sink,
     problems: Arc<Problems>,
@@ -254,9 +258,12 @@ struct Camera {
 impl Vision {
     /// Starts every camera. Call it inside a tokio runtime; the models load in the background.
     ///
-    /// `sink` gets observations and `errors` problems (a code, a sentence that begins with the camera's key), both from
+    /// The thresholds are those of the models, whatever `config.policies` says. `sink` gets observations and `errors` problems (a code, a sentence that begins with the camera's key), both from
     /// any thread: they must not wait long.
-    pub fn start(config: VisionConfig, sink: Sink, errors: Tell) -> Result<Self, VisionError> {
+    pub fn start(mut config: VisionConfig, sink: Sink, errors: Tell) -> Result<Self, VisionError> {
+        if let Some(paths) = &config.runtime {
+            config.policies = paths.models.policies();
+        }
         let load = config.runtime.clone().map(|paths| {
             let load = move || Ok(Arc::new(Recognizer::open(&paths)?) as Arc<dyn Readers>);
             Box::new(load) as Loader
@@ -280,11 +287,19 @@ impl Vision {
         let recorder =
             Recorder::start(config.recordings, config.archive, config.retention, Arc::new(LocalDisk), on_error)
                 .map_err(|source| VisionError::io("the recorder's thread".into(), source))?;
-        let pool = Pool::start(config.workers, config.pictures.clone(), load, sink.clone(), on_problem.clone())
-            .map_err(|source| VisionError::io("a recognition thread".into(), source))?;
+        let pool = Pool::start(
+            config.workers,
+            config.pictures.clone(),
+            config.policies.plate,
+            load,
+            sink.clone(),
+            on_problem.clone(),
+        )
+        .map_err(|source| VisionError::io("a recognition thread".into(), source))?;
         let inner = Inner {
             recorder,
             pictures: config.pictures,
+            policies: config.policies,
             pool,
             sink,
             problems,
@@ -324,7 +339,7 @@ impl Vision {
         };
         let (pool, sink, on_problem) = (inner.pool.clone(), inner.sink.clone(), inner.on_problem.clone());
         let analysis = (!config.roles.is_empty())
-            .then(|| Analysis::start(&config, pool, sink, on_problem))
+            .then(|| Analysis::start(&config, inner.policies, pool, sink, on_problem))
             .transpose()
             .map_err(failed("the analysis"))?;
         sub.as_mut().unwrap_or(&mut main).analysis = analysis;

@@ -5,7 +5,7 @@ use crate::error::{Doing, StoreError};
 use crate::store::{column, newest};
 use gatehouse_core::id::{DeviceId, PassageId, PersonId, PictureId};
 use gatehouse_core::passage::{Correction, Decision, Direction, Passage};
-use gatehouse_core::recognition::plate::{SURE, confusions};
+use gatehouse_core::recognition::plate::confusions;
 use gatehouse_core::recognition::plate_grammar::normalise;
 use gatehouse_core::recognition::travel::Travel;
 use jiff_sqlx::ToSqlx;
@@ -20,16 +20,17 @@ pub(crate) async fn put(conn: &mut PgConnection, passages: &[&Passage]) -> Resul
     sqlx::query(
         "insert into passage (id, lane, camera, direction, at, plate, colour, confidence, latency_ms, picture, person,
                               person_name, decision, by, note, barrier, votes, reads, last_at, corrected, corrected_why,
-                              corrected_by, corrected_at, hits, travel)
+                              corrected_by, corrected_at, hits, travel, sure)
          select * from unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::timestamptz[], $6::text[], $7::text[],
                               $8::real[], $9::integer[], $10::uuid[], $11::uuid[], $12::text[], $13::text[], $14::text[],
                               $15::text[], $16::uuid[], $17::integer[], $18::integer[], $19::timestamptz[], $20::text[],
-                              $21::text[], $22::text[], $23::timestamptz[], $24::jsonb[], $25::text[])
+                              $21::text[], $22::text[], $23::timestamptz[], $24::jsonb[], $25::text[], $26::boolean[])
          on conflict (id) do update
          set decision = excluded.decision, by = excluded.by, note = excluded.note, colour = excluded.colour,
              confidence = excluded.confidence, picture = excluded.picture, votes = excluded.votes, reads = excluded.reads,
              last_at = excluded.last_at, corrected = excluded.corrected, corrected_why = excluded.corrected_why,
-             corrected_by = excluded.corrected_by, corrected_at = excluded.corrected_at, travel = excluded.travel",
+             corrected_by = excluded.corrected_by, corrected_at = excluded.corrected_at, travel = excluded.travel,
+             sure = excluded.sure",
     )
     .bind(column(rows, |row| row.id.0))
     .bind(column(rows, |row| row.lane.as_str()))
@@ -56,6 +57,7 @@ pub(crate) async fn put(conn: &mut PgConnection, passages: &[&Passage]) -> Resul
     .bind(column(rows, |row| correction(row).map(|correction| correction.at.to_sqlx())))
     .bind(column(rows, |row| serde_json::to_value(&row.hits).unwrap_or_default()))
     .bind(column(rows, |row| row.travel.map(Travel::word)))
+    .bind(column(rows, |row| row.sure))
     .execute(conn)
     .await?;
     Ok(())
@@ -88,6 +90,7 @@ struct Row {
     corrected_at: Option<jiff_sqlx::Timestamp>,
     hits: serde_json::Value,
     travel: Option<String>,
+    sure: bool,
     /// Whether the text asked for is there as it was typed; only of a search.
     #[sqlx(default)]
     exact: bool,
@@ -118,6 +121,7 @@ impl TryFrom<Row> for Passage {
             barrier: DeviceId(row.barrier),
             votes: u32::try_from(row.votes).unwrap_or(0),
             travel: row.travel.map(|word| if word == "away" { Travel::Away } else { Travel::Towards }),
+            sure: row.sure,
             reads: u32::try_from(row.reads).unwrap_or(1),
             last_at: row.last_at.map(|at| at.to_jiff()),
             correction: row.corrected.zip(row.corrected_at).map(|(text, at)| Correction {
@@ -166,9 +170,9 @@ pub(crate) async fn list(pool: &PgPool, query: &PassageQuery) -> Result<Vec<Foun
            and ($12::uuid is null or person = $12)
            and ($13::uuid is null or hits @> jsonb_build_array(jsonb_build_object('list', $13)))
            and (not $14 or corrected is not null)
-           and (not $15 or confidence < $16)
+           and (not $15 or not sure)
          order by at desc, id
-         limit $17",
+         limit $16",
     )
     .bind(query.open)
     .bind(query.before.map(ToSqlx::to_sqlx))
@@ -185,7 +189,6 @@ pub(crate) async fn list(pool: &PgPool, query: &PassageQuery) -> Result<Vec<Foun
     .bind(query.list.map(|id| id.0))
     .bind(query.corrected)
     .bind(query.unsure)
-    .bind(SURE)
     .bind(query.limit.clamp(1, 100_000))
     .fetch_all(pool)
     .await

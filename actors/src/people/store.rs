@@ -148,6 +148,7 @@ async fn with_credentials(pool: &PgPool, rows: Vec<PersonRow>) -> Result<Vec<Per
                     photos: row.photos,
                     model: row.model.unwrap_or_default(),
                     dimension: row.dimension.unwrap_or_default(),
+                    enrol_again: false,
                     consent_at: row.consent_at.map(|at| at.to_jiff()),
                     consent_version: row.version.unwrap_or_default(),
                     guardian: guardian(row.guardian_name, row.guardian_relation),

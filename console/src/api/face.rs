@@ -19,7 +19,6 @@ use gatehouse_actors::{ConsentInput, FaceInput};
 use gatehouse_core::id::PersonId;
 use gatehouse_core::people::FaceNotice;
 use gatehouse_vision::enrol::{self, EnrolError, PHOTOS_MAX};
-use gatehouse_vision::face::DIMENSION;
 use gatehouse_vision::recognizer::Recognizer;
 use serde::Serialize;
 use std::sync::Arc;
@@ -60,7 +59,7 @@ pub async fn notice(State(app): State<Arc<App>>) -> Result<Json<FaceNotice>, Api
 /// The faces of the site: how many towards the filing, who enrols or consents again, which devices owe a removal.
 #[utoipa::path(get, path = "/api/faces", responses((status = 200, body = serde_json::Value)))]
 pub async fn overview(State(app): State<Arc<App>>) -> Result<Json<FacesView>, ApiError> {
-    Ok(Json(app.system().faces(enrol::MODEL, DIMENSION).await?))
+    Ok(Json(app.system().faces(app.face_model()).await?))
 }
 
 /// Records a consent: `version` and `lang` of the notice that was read, `channel`, and for a person under 14 `under_14`, `born`
@@ -74,7 +73,7 @@ pub async fn consent(
     Body(body): Body<ConsentInput>,
 ) -> Result<(StatusCode, Json<PersonView>), ApiError> {
     let person = app.system().consent_give(id, body, &who.name).await?;
-    Ok((StatusCode::CREATED, Json(masked(person, &who))))
+    Ok((StatusCode::CREATED, Json(masked(&app, person, &who))))
 }
 
 /// Judges one picture (JPEG or PNG as the body) by the gate of enrolment; it is not kept, and is looked at only while the
@@ -119,8 +118,11 @@ pub async fn add(
             other => return Err(ApiError::bad_request("bad_body", format!("unknown part {other:?}")).field(other)),
         }
     }
-    let templates = with_recognizer(&app, move |recognizer| enrol::templates(recognizer, &photos)).await?;
-    let input = FaceInput { templates, model: enrol::MODEL.to_owned() };
+    let enrolled = move |recognizer: &Recognizer| {
+        let templates = enrol::templates(recognizer, &photos)?;
+        Ok(FaceInput { templates, model: recognizer.face_model().to_owned() })
+    };
+    let input = with_recognizer(&app, enrolled).await?;
     let templates = app.system().face_set(id, input, &who.name).await?;
     Ok((StatusCode::CREATED, Json(Enrolled { templates })))
 }

@@ -42,7 +42,7 @@ pub async fn list(
     Ask(query): Ask<Query>,
 ) -> Result<Json<People>, ApiError> {
     let people = app.system().people(&query.q, query.limit.unwrap_or(200).clamp(1, 1000)).await?;
-    Ok(Json(People { people: people.into_iter().map(|person| masked(person, &who)).collect() }))
+    Ok(Json(People { people: people.into_iter().map(|person| masked(&app, person, &who)).collect() }))
 }
 
 /// One person.
@@ -52,7 +52,7 @@ pub async fn show(
     Extension(who): Extension<SignedIn>,
     At(id): At<PersonId>,
 ) -> Result<Json<PersonView>, ApiError> {
-    Ok(Json(masked(app.system().person(id).await?, &who)))
+    Ok(Json(masked(&app, app.system().person(id).await?, &who)))
 }
 
 /// Adds a person.
@@ -121,8 +121,9 @@ pub async fn undo_credential(
     Ok(Json(app.system().credential_undo(id, &who.name).await?))
 }
 
-/// Card numbers are shown whole only to those who may change them.
-pub(super) fn masked(mut person: PersonView, who: &SignedIn) -> PersonView {
+/// A person as `who` sees them: card numbers whole only for those who may change them, the face held to the model in use.
+pub(super) fn masked(app: &App, mut person: PersonView, who: &SignedIn) -> PersonView {
+    person.face.hold_to(app.face_model());
     if !who.role.may(Permission::PeopleWrite) {
         for credential in person.credentials.iter_mut().filter(|credential| credential.kind == CredentialKind::Card) {
             let tail: String = credential.value.chars().rev().take(3).collect();

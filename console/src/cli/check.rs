@@ -1,6 +1,7 @@
 //! `gatehouse check`: what is there, versions, licences, and what to do about what is not.
 
-use super::DataDir;
+use super::Machine;
+use super::serve::fail;
 use crate::provision::Provision;
 use crate::provision::inventory::{Inventory, State};
 use std::fmt::Write;
@@ -10,7 +11,7 @@ use std::process::ExitCode;
 #[derive(Debug, clap::Args)]
 pub struct Check {
     #[command(flatten)]
-    data: DataDir,
+    machine: Machine,
     /// One JSON object on standard output.
     #[arg(long)]
     json: bool,
@@ -22,7 +23,12 @@ pub struct Check {
 impl Check {
     /// Prints the inventory; fails when a part the program needs is missing or wrong.
     pub fn run(&self) -> ExitCode {
-        let inventory = Provision::new(self.data.path()).inspect(self.deep);
+        let config = match self.machine.config() {
+            Ok(config) => config,
+            Err(error) => return fail(&error.into()),
+        };
+        let provision = Provision::new(self.machine.data(&config)).with_second_reader(config.recognition.second_reader);
+        let inventory = provision.inspect(self.deep);
         let text = if self.json {
             let mut value = serde_json::to_value(&inventory).expect("the inventory is strings, numbers and paths");
             value["complete"] = inventory.complete().into();

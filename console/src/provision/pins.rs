@@ -77,19 +77,6 @@ pub struct Tree {
     pub size: u64,
 }
 
-/// A model and what it is for.
-#[derive(Debug, Clone, Copy)]
-pub struct Model {
-    /// What the program uses it for.
-    pub role: &'static str,
-    /// Its file under `models/`.
-    pub file: &'static str,
-    /// Input tensor.
-    pub input: &'static str,
-    /// Output tensors.
-    pub output: &'static str,
-}
-
 /// A photograph of the demo and whose face it shows.
 #[derive(Debug, Clone, Copy)]
 pub struct Photograph {
@@ -290,53 +277,22 @@ pub const MODEL_ARCHIVES: &[Archive] = &[
     },
 ];
 
-/// What each model is for and its tensors.
-pub const MODELS: &[Model] = &[
-    Model {
-        role: "face detection",
-        file: "fr_detect.onnx",
-        input: "input 1x3x240x320 RGB (x-127)/128",
-        output: "scores 1x4420x2, boxes 1x4420x4",
-    },
-    Model {
-        role: "face landmarks",
-        file: "fr_landmark.onnx",
-        input: "1x1x64x64 gray/256",
-        output: "136 (68 points, 0-1 of the box)",
-    },
-    Model {
-        role: "face embedding",
-        file: "fr_feature.onnx",
-        input: "1x3x112x112 BGR (x-127)/128, aligned",
-        output: "512",
-    },
-    Model {
-        role: "face liveness",
-        file: "fr_liveness.onnx",
-        input: "1x3x128x128 BGR 0-255, box x 2.7",
-        output: "softmax, class 0 = live",
-    },
-    Model {
-        role: "head pose",
-        file: "fr_pose.onnx",
-        input: "1x3x224x224 RGB, ImageNet mean",
-        output: "3 x 66 angle bins",
-    },
-    Model { role: "eyes open", file: "fr_eye.onnx", input: "1x1x24x24 gray", output: "1x2" },
-    Model {
-        role: "plate detection",
-        file: "clp_det.onnx",
-        input: "image Bx3xHxW BGR-(104,117,123)",
-        output: "loc, conf, landms (4 corners)",
-    },
-    Model {
-        role: "plate reading",
-        file: "clp_v2_c_rec.onnx",
-        input: "x Bx3x32xW BGR x/127.5-1",
-        output: "Tx73 softmax, blank 0",
-    },
-    Model { role: "plate characters", file: "clp_dict.txt", input: "-", output: "72 characters, one a line" },
-];
+/// The package of the second plate reader: fetched only where the site wants one.
+pub const SECOND_READER_ARCHIVE: Archive = Archive {
+    package: "rapidocr-onnxruntime",
+    version: "1.4.4",
+    registry: Registry::Wheel { platform: "manylinux_2_28_x86_64" },
+    file: "rapidocr_onnxruntime-1.4.4-py3-none-any.whl",
+    sha256: "971d7d5f223a7a808662229df1ef69893809d8457d834e6373d3854bc1782cbf",
+    size: 14_915_192,
+    licence: "Apache-2.0",
+    members: &[Member {
+        inside: "rapidocr_onnxruntime/models/ch_PP-OCRv4_rec_infer.onnx",
+        placed: "models/ch_PP-OCRv4_rec_infer.onnx",
+        sha256: "48fc40f24f6d2a207a2b1091d3437eb3cc3eb6b676dc3ef9c37384005483683b",
+        size: 10_857_958,
+    }],
+};
 
 /// The packages the demo's photographs come from. A failing one is left out with a warning, except the first.
 pub const FACE_ARCHIVES: &[Archive] = &[
@@ -389,9 +345,10 @@ pub const PHOTOGRAPHS: &[Photograph] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gatehouse_vision::models::{Models, TextNetwork};
 
     fn archives() -> impl Iterator<Item = &'static Archive> {
-        MODEL_ARCHIVES.iter().chain(FACE_ARCHIVES).chain(
+        MODEL_ARCHIVES.iter().chain([&SECOND_READER_ARCHIVE]).chain(FACE_ARCHIVES).chain(
             [X86_64, AARCH64].into_iter().flat_map(|a| [onnxruntime(a), postgres(a).map(|t| &t.archive)]).flatten(),
         )
     }
@@ -407,19 +364,19 @@ mod tests {
 
     #[test]
     fn every_model_and_every_photograph_has_a_source_and_a_row() {
-        let placed = |dir: &str, from: &[Archive]| {
-            let mut files: Vec<String> =
-                from.iter().flat_map(|a| a.members).map(|m| m.placed.strip_prefix(dir).unwrap().to_owned()).collect();
-            files.sort();
-            files
-        };
-        let sorted = |names: Vec<&str>| {
-            let mut names: Vec<String> = names.into_iter().map(str::to_owned).collect();
-            names.sort();
-            names
-        };
-        assert_eq!(placed("models/", MODEL_ARCHIVES), sorted(MODELS.iter().map(|m| m.file).collect()));
-        assert_eq!(placed("demo/faces/", FACE_ARCHIVES), sorted(PHOTOGRAPHS.iter().map(|p| p.file).collect()));
+        let models = Models { second_reader: Some(TextNetwork::second()), ..Models::default() };
+        let mut wanted: Vec<_> = models.all().map(|model| (format!("models/{}", model.file), &*model.sha256)).collect();
+        let archives = MODEL_ARCHIVES.iter().chain([&SECOND_READER_ARCHIVE]);
+        let mut placed: Vec<_> =
+            archives.flat_map(|archive| archive.members).map(|m| (m.placed.to_owned(), m.sha256)).collect();
+        wanted.sort();
+        placed.sort();
+        assert_eq!(wanted, placed, "what recognition loads is what set-up places");
+        let mut shown: Vec<_> = PHOTOGRAPHS.iter().map(|photo| format!("demo/faces/{}", photo.file)).collect();
+        let mut placed: Vec<_> = FACE_ARCHIVES.iter().flat_map(|a| a.members).map(|m| m.placed.to_owned()).collect();
+        shown.sort();
+        placed.sort();
+        assert_eq!(shown, placed);
     }
 
     #[test]

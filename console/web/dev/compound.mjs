@@ -113,7 +113,7 @@ export const people = PEOPLE.map(([name, kind, unit, tail, plate], n) => ({
 }));
 /** What is kept of a face; nothing unless said. */
 export function face(kept = {}) {
-  return { enrolled: false, photos: 0, model: '', dimension: 0, consent_at: null, consent_version: '', guardian: null, ask_again: null, still_at: [], removals: [], ...kept };
+  return { enrolled: false, photos: 0, model: '', dimension: 0, consent_at: null, consent_version: '', guardian: null, ask_again: null, enrol_again: false, still_at: [], removals: [], ...kept };
 }
 export const faceNotice = { version: '1.0a1b2c3d', zh: '一、谁处理：演示物业。\n二、目的：仅用于刷脸开门。', en: '1. Who: the mock.\n2. Purpose: only to open doors by face.', renew_days: 365 };
 export const levels = [

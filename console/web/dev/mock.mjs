@@ -105,7 +105,7 @@ function passage(plate, colour, known, decision, at = now(), direction = 'in') {
     id: id(), lane: direction === 'in' ? 'gate-in' : 'gate-out', camera: D[direction === 'in' ? 'cam-gate-in' : 'cam-gate-out'].id, direction, at, plate, colour, confidence: 0.9 + rnd() * 0.099,
     latency_ms: Math.round(180 + rnd() * 160), picture: `/api/pictures/${encodeURIComponent(plate || 'unread')}.jpg`, person: known ? people.find((x) => x.name === known)?.id ?? null : null,
     person_name: known ?? '', decision, by: decision === 'opened' ? 'rule' : '', barrier: D[direction === 'in' ? 'gate-in' : 'gate-out'].id,
-    note: '', votes: 4, reads: 1, last_at: null, correction: null, hits: [],
+    note: '', votes: 4, sure: true, reads: 1, last_at: null, correction: null, hits: [],
   };
   passages.unshift(p);
   publish('passages', 'ev', { data: p });

@@ -4,6 +4,8 @@ export function sampler() {
   const BLOCK = 8;
   const BITS = 48;
   const WIDTHS = [640, 1280, 1920]; // of the virtual cameras' streams
+  /** Further from now it is no moment: of what is no strip, one in 256 has a check that fits. */
+  const FAR_MS = 600_000;
   const surface = document.createElement('canvas');
   surface.height = 1;
   const paint = surface.getContext('2d', { willReadFrequently: true });
@@ -36,7 +38,8 @@ export function sampler() {
     if (crc !== bytes[5] || low === 0) return null; // a canvas without a picture is black, and its check would fit
     const window = 2 ** 40;
     const now = Date.now();
-    return low + Math.round((now - low) / window) * window;
+    const moment = low + Math.round((now - low) / window) * window;
+    return Math.abs(now - moment) < FAR_MS ? moment : null;
   }
 
   // Reading a tile copies its whole picture: sixteen at every frame would take a third of a core from the wall itself. Until
@@ -63,11 +66,11 @@ export function sampler() {
       if (picture && read(picture)) of.first = Date.now() - state.began;
     }
   }
-  // Every few milliseconds: looking once a frame would add half a frame to each latency. No more than a fifth of the time.
+  // Every few milliseconds: looking once a frame would add half a frame to each latency. No more than a tenth of the time.
   function take() {
     const start = performance.now();
     readTurn();
-    setTimeout(take, Math.max(READ_MS, 4 * (performance.now() - start)));
+    setTimeout(take, Math.max(READ_MS, 9 * (performance.now() - start)));
   }
   function readTurn() {
     const all = shown().filter((tile) => tiles.get(tile.dataset.camera)?.first >= 0);

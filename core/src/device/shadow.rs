@@ -391,7 +391,7 @@ impl<D: Device> Twin<D> {
                 let changed = before != *problem;
                 changed.then(|| self.emit(Body::View { from: before, to: problem.clone() })).into_iter().collect()
             }
-            Seen::Plate { text, confidence, colour, votes, travel } => vec![self.emit(Body::Plate {
+            Seen::Plate { text, confidence, colour, votes, travel, sure } => vec![self.emit(Body::Plate {
                 text: text.clone(),
                 confidence: *confidence,
                 colour: colour.clone(),
@@ -399,6 +399,7 @@ impl<D: Device> Twin<D> {
                 picture,
                 votes: *votes,
                 travel: *travel,
+                sure: *sure,
             })],
             Seen::Face { candidate, accepted, .. } => {
                 vec![self.emit(Body::Face { candidate: *candidate, accepted: *accepted, latency_ms, picture })]

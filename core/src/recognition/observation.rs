@@ -37,10 +37,13 @@ pub enum Seen {
         /// Which way the car was seen to go until then; none where it stood or was seen too briefly.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         travel: Option<Travel>,
+        /// Whether it is sure: by the limit of the reader that read it, or because a second reader confirmed it.
+        #[serde(default)]
+        sure: bool,
     },
     /// A face, decided over the last five frames of one track by the rule of `recognition::face`.
     Face {
-        /// Best match of the gallery, with its cosine, where there is a candidate (≥ .40).
+        /// Best match of the gallery, with its cosine, where there is a candidate.
         candidate: Option<(PersonId, f32)>,
         /// Whether the rule for opening a door is met.
         accepted: bool,

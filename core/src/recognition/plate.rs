@@ -10,14 +10,12 @@ use serde::{Deserialize, Serialize};
 
 pub use super::plate_grammar::{PlateColour, PlateKind};
 
-/// A read at or above this confidence is sure: 99.6 % of such reads were right where it was measured. Below it a text may be
-/// accepted because frames agree, but nothing is opened on the word of a list alone.
-pub const SURE: f32 = 0.9;
-
-/// When a vote is good enough to act on.
+/// When a vote is good enough to act on. The confidences belong to the reader that gave them: those of another one mean
+/// something else.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct PlatePolicy {
-    /// One read at or above this is accepted when no other text has as much weight: [`SURE`].
+    /// A read at or above this confidence is sure, and accepted when no other text has as much weight. Below it a text may be
+    /// accepted because frames agree, but nothing is opened on the word of a list alone.
     pub accept: f32,
     /// Frames that must agree when none reaches `accept`.
     pub agree_frames: u32,
@@ -28,8 +26,9 @@ pub struct PlatePolicy {
 }
 
 impl Default for PlatePolicy {
+    /// Of the reader that set-up brings: 99.6 % of its reads above 0.9 were right where it was measured.
     fn default() -> Self {
-        Self { accept: SURE, agree_frames: 3, agree_confidence: 0.7, share: 0.5 }
+        Self { accept: 0.9, agree_frames: 3, agree_confidence: 0.7, share: 0.5 }
     }
 }
 
@@ -53,7 +52,40 @@ pub enum PlateVerdict {
         confidence: f32,
         /// Frames that read it.
         frames: u32,
+        /// Whether a single read was sure ([`Read::is_sure`]), not only several alike.
+        sure: bool,
     },
+}
+
+/// What one frame says of a plate.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Read<'t> {
+    /// The text.
+    pub text: &'t str,
+    /// The reader's confidence, 0–1.
+    pub confidence: f32,
+    /// Whether a second reader said the same: [`agrees`].
+    pub confirmed: bool,
+}
+
+impl Read<'_> {
+    /// Whether it is sure by the limit of its reader, or because a second one confirmed it.
+    pub fn is_sure(&self, policy: &PlatePolicy) -> bool {
+        // Written so that a NaN is never sure.
+        self.confirmed || self.confidence >= policy.accept
+    }
+}
+
+/// Least confidence of a read that a second reader may confirm: below it the first one guesses among many texts.
+pub const CONFIRM_FIRST: f32 = 0.5;
+/// Least confidence of the second reader's own read.
+pub const CONFIRM_SECOND: f32 = 0.5;
+
+/// Whether a second reader, of another kind and asked without knowing the first one's text, confirms an unsure read: both
+/// texts are the same to the character, the first read was more likely than not, and so was the second.
+pub fn agrees((text, confidence): (&str, f32), (second, second_confidence): (&str, f32)) -> bool {
+    // Written so that a NaN confirms nothing.
+    !text.is_empty() && text == second && confidence >= CONFIRM_FIRST && second_confidence >= CONFIRM_SECOND
 }
 
 /// Reads of one tracked car. Holds at most [`PlateVote::MAX_TEXTS`] different texts; the weakest is dropped for a new one.
@@ -68,14 +100,15 @@ struct Count {
     /// Sum of confidences in thousandths: whole numbers, so that the order of frames cannot tip a tie.
     weight: u64,
     best: f32,
+    confirmed: bool,
 }
 
 impl PlateVote {
     /// Different texts held for one car.
     pub const MAX_TEXTS: usize = 32;
 
-    /// Counts one frame's read; `confidence` 0–1, anything else counts as 0.
-    pub fn add(&mut self, text: &str, confidence: f32) {
+    /// Counts one frame's read; a confidence outside 0–1 counts as 0.
+    pub fn add(&mut self, Read { text, confidence, confirmed }: Read<'_>) {
         let confidence = if (0.0..=1.0).contains(&confidence) { confidence } else { 0.0 };
         if !self.tally.contains_key(text) && self.tally.len() >= Self::MAX_TEXTS {
             let weakest = self.tally.iter().min_by(|a, b| a.1.weight.cmp(&b.1.weight)).map(|(text, _)| text.clone());
@@ -87,6 +120,7 @@ impl PlateVote {
         count.frames = count.frames.saturating_add(1);
         count.weight += (confidence * 1000.0).round() as u64;
         count.best = count.best.max(confidence);
+        count.confirmed |= confirmed;
     }
 
     /// Frames counted.
@@ -103,11 +137,11 @@ impl PlateVote {
             return PlateVerdict::Nothing;
         };
         let ahead = count.weight as f64 > f64::from(policy.share) * total as f64;
-        let sure = count.best >= policy.accept;
+        let sure = Read { text, confidence: count.best, confirmed: count.confirmed }.is_sure(policy);
         let agreed = count.frames >= policy.agree_frames
             && count.weight as f64 >= 1000.0 * f64::from(policy.agree_confidence) * f64::from(count.frames);
         if ahead && (sure || agreed) {
-            PlateVerdict::Accepted { text: text.clone(), confidence: count.best, frames: count.frames }
+            PlateVerdict::Accepted { text: text.clone(), confidence: count.best, frames: count.frames, sure }
         } else {
             PlateVerdict::Uncertain { text: text.clone(), confidence: count.best }
         }
@@ -248,9 +282,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn said(text: &str, confidence: f32) -> Read<'_> {
+        Read { text, confidence, confirmed: false }
+    }
+
     fn verdict(reads: &[(&str, f32)]) -> PlateVerdict {
         let mut vote = PlateVote::default();
-        reads.iter().for_each(|&(text, confidence)| vote.add(text, confidence));
+        reads.iter().for_each(|&(text, confidence)| vote.add(said(text, confidence)));
         vote.verdict(&PlatePolicy::default())
     }
 
@@ -267,6 +305,40 @@ mod tests {
         assert!(matches!(verdict(&[read; 2]), PlateVerdict::Uncertain { .. }));
         assert!(matches!(verdict(&[read; 3]), PlateVerdict::Accepted { frames: 3, .. }));
         assert!(matches!(verdict(&[("京A88731", 0.5); 9]), PlateVerdict::Uncertain { .. }));
+    }
+
+    #[test]
+    fn a_second_reader_confirms_only_the_same_text_of_a_likely_read() {
+        let first = ("京A88731", 0.6);
+        assert!(agrees(first, ("京A88731", 0.7)));
+        for second in [("京A88781", 0.99), ("京A88731", 0.49), ("京A88731", f32::NAN), ("", 0.9)] {
+            assert!(!agrees(first, second), "{second:?}");
+        }
+        for first in [("京A88731", 0.49), ("京A88731", f32::NAN)] {
+            assert!(!agrees(first, ("京A88731", 0.99)), "{first:?}");
+        }
+        assert!(!agrees(("", 0.9), ("", 0.9)), "nothing read twice is still nothing");
+    }
+
+    #[test]
+    fn a_confirmed_read_is_sure_and_frames_that_agree_are_accepted_without_being_so() {
+        let verdict = |reads: &[Read<'_>], policy: &PlatePolicy| {
+            let mut vote = PlateVote::default();
+            reads.iter().for_each(|read| vote.add(*read));
+            vote.verdict(policy)
+        };
+        let policy = PlatePolicy::default();
+        let confirmed = Read { confirmed: true, ..said("京A88731", 0.6) };
+        assert!(matches!(verdict(&[confirmed], &policy), PlateVerdict::Accepted { sure: true, frames: 1, .. }));
+        let other = said("京A88781", 0.9);
+        assert!(
+            matches!(verdict(&[confirmed, other, other], &policy), PlateVerdict::Accepted { text, .. } if text == "京A88781")
+        );
+        let fair = said("京A88731", 0.75);
+        assert!(matches!(verdict(&[fair; 3], &policy), PlateVerdict::Accepted { sure: false, .. }));
+        let of_another_reader = PlatePolicy { accept: 0.7, ..policy };
+        assert!(matches!(verdict(&[fair], &of_another_reader), PlateVerdict::Accepted { sure: true, .. }));
+        assert!(!said("京A88731", f32::NAN).is_sure(&policy));
     }
 
     #[test]
@@ -327,8 +399,8 @@ mod tests {
         ) {
             let mut vote = PlateVote::default();
             let mut back = PlateVote::default();
-            reads.iter().for_each(|(text, c)| vote.add(text, f32::from(*c) / 100.0));
-            reads.iter().rev().for_each(|(text, c)| back.add(text, f32::from(*c) / 100.0));
+            reads.iter().for_each(|(text, c)| vote.add(said(text, f32::from(*c) / 100.0)));
+            reads.iter().rev().for_each(|(text, c)| back.add(said(text, f32::from(*c) / 100.0)));
             prop_assert_eq!(vote.frames(), reads.len() as u32);
             let (a, b) = (vote.verdict(&PlatePolicy::default()), back.verdict(&PlatePolicy::default()));
             if let (PlateVerdict::Accepted { text, .. }, PlateVerdict::Accepted { text: other, .. }) = (&a, &b) {
@@ -340,7 +412,7 @@ mod tests {
         #[test]
         fn a_flood_of_different_texts_stays_bounded(n in 0usize..200) {
             let mut vote = PlateVote::default();
-            (0..n).for_each(|i| vote.add(&format!("T{i}"), 0.5));
+            (0..n).for_each(|i| vote.add(said(&format!("T{i}"), 0.5)));
             prop_assert!(vote.tally.len() <= PlateVote::MAX_TEXTS);
         }
     }

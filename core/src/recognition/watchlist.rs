@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::plate::{SURE, one_look_alike};
+use super::plate::one_look_alike;
 use super::plate_grammar::normalise;
 use crate::alarm::Priority;
 use crate::id::{WatchEntryId, WatchListId};
@@ -176,9 +176,8 @@ pub fn watch<'a>(text: &str, lists: &'a [WatchList], now: Timestamp) -> Vec<Met<
 }
 
 /// Whether a read may be opened to on the word of a list: the list opens, the read fits exactly, and it is sure.
-pub fn opens((list, _, hit): &Met<'_>, confidence: f32) -> bool {
-    // Written so that a NaN never opens.
-    list.listing == Listing::Welcome && list.opens && *hit == Hit::Exact && confidence >= SURE
+pub fn opens((list, _, hit): &Met<'_>, sure: bool) -> bool {
+    list.listing == Listing::Welcome && list.opens && *hit == Hit::Exact && sure
 }
 
 /// Whether a list forbids automatic opening. A near hit does so only where the car itself was not known exactly: another
@@ -259,15 +258,14 @@ mod tests {
         let vip = list(Listing::Welcome, &["京A88731"]);
         let quiet = WatchList { opens: false, ..vip.clone() };
         let wanted = list(Listing::Wanted, &["京A88731"]);
-        let met = |list: &WatchList, text: &str, confidence: f32| {
-            watch(text, std::slice::from_ref(list), Timestamp::UNIX_EPOCH).iter().any(|met| opens(met, confidence))
+        let met = |list: &WatchList, text: &str, sure: bool| {
+            watch(text, std::slice::from_ref(list), Timestamp::UNIX_EPOCH).iter().any(|met| opens(met, sure))
         };
-        assert!(met(&vip, "京A88731", 0.9));
-        assert!(!met(&vip, "京A88731", 0.89), "not sure");
-        assert!(!met(&vip, "京A88731", f32::NAN));
-        assert!(!met(&vip, "京AB8731", 0.99), "near");
-        assert!(!met(&quiet, "京A88731", 0.99));
-        assert!(!met(&wanted, "京A88731", 0.99));
+        assert!(met(&vip, "京A88731", true));
+        assert!(!met(&vip, "京A88731", false), "not sure");
+        assert!(!met(&vip, "京AB8731", true), "near");
+        assert!(!met(&quiet, "京A88731", true));
+        assert!(!met(&wanted, "京A88731", true));
     }
 
     #[test]

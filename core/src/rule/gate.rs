@@ -99,7 +99,7 @@ enum Way {
     Ask(&'static str),
 }
 
-fn way(text: &str, confidence: f32, known: &Verdict, met: &[Met<'_>], cx: &Context<'_>) -> Way {
+fn way(text: &str, sure: bool, known: &Verdict, met: &[Met<'_>], cx: &Context<'_>) -> Way {
     let exactly = cx.access.plates.contains_key(&normal_plate(text));
     if met.iter().any(|met| watchlist::blocks(met, exactly)) {
         return Way::Ask("blocked");
@@ -107,8 +107,7 @@ fn way(text: &str, confidence: f32, known: &Verdict, met: &[Met<'_>], cx: &Conte
     match known {
         Verdict::Granted { .. } => Way::Open { by: "rule", why: "known_plate" },
         Verdict::Denied { reason, .. }
-            if *reason != DenyReason::CredentialNotEnabled
-                && met.iter().any(|met| watchlist::opens(met, confidence)) =>
+            if *reason != DenyReason::CredentialNotEnabled && met.iter().any(|met| watchlist::opens(met, sure)) =>
         {
             Way::Open { by: "watch_list", why: "watch_list" }
         }
@@ -152,7 +151,7 @@ pub(super) fn evaluate(event: &Event, memory: &mut super::Memory, cx: &Context<'
 }
 
 fn read(event: &Event, memory: &mut Memory, cx: &Context<'_>) -> Vec<Effect> {
-    let Body::Plate { text, confidence, colour, latency_ms, picture, votes, travel } = &event.body else {
+    let Body::Plate { text, confidence, colour, latency_ms, picture, votes, travel, sure } = &event.body else {
         return vec![];
     };
     let Some(lane) = cx.compound.lanes.iter().find(|lane| Some(lane.camera) == event.device) else { return vec![] };
@@ -195,12 +194,13 @@ fn read(event: &Event, memory: &mut Memory, cx: &Context<'_>) -> Vec<Effect> {
         barrier: lane.barrier,
         votes: *votes,
         travel: *travel,
+        sure: *sure,
         reads: 1,
         last_at: None,
         correction: None,
         hits: met.iter().map(hit).collect(),
     };
-    let mut effects = match way(text, *confidence, &known, &met, cx) {
+    let mut effects = match way(text, *sure, &known, &met, cx) {
         Way::Open { by, why } => {
             passage.decision = Decision::Opened;
             passage.by = by.into();
@@ -220,12 +220,13 @@ fn read(event: &Event, memory: &mut Memory, cx: &Context<'_>) -> Vec<Effect> {
 
 /// The car that was just here, read again: counted, and shown by its surest picture.
 fn again(memory: &mut Memory, lane: &Lane, event: &Event, at: Timestamp) -> Vec<Effect> {
-    let Body::Plate { text, confidence, colour, picture, votes, travel, .. } = &event.body else { return vec![] };
+    let Body::Plate { text, confidence, colour, picture, votes, travel, sure, .. } = &event.body else { return vec![] };
     let Some(passage) = memory.newest.get_mut(&lane.key) else { return vec![] };
     passage.reads = passage.reads.saturating_add(1);
     passage.last_at = Some(at);
     passage.travel = passage.travel.or(*travel);
-    if *text == passage.plate && *confidence > passage.confidence {
+    if *text == passage.plate && (*sure, *confidence) > (passage.sure, passage.confidence) {
+        passage.sure = *sure;
         passage.confidence = *confidence;
         passage.votes = *votes;
         passage.colour.clone_from(colour);

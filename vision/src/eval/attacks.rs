@@ -151,7 +151,7 @@ impl<'a> Stage<'a> {
     fn new(recognizer: &'a Recognizer, performer: &'a Performer) -> Result<Self, EvalError> {
         let reader = recognizer.face_reader();
         let photo = performer.straight.clone().into_frame(Duration::ZERO);
-        let mut gallery = Gallery::new(reader.model_id());
+        let mut gallery = Gallery::new(reader.model_id(), reader.dimension());
         let options = FaceOptions::default();
         let no_face = || EvalError::NoFace { name: performer.name.clone() };
         let found = reader.find(&photo, &options).map_err(RecognizeError::from)?;
@@ -203,7 +203,7 @@ impl<'a> Stage<'a> {
     }
 
     fn row(&self, attack: &'static str, shown: &Shown, visits: usize) -> AttackRow {
-        let passive = FacePolicy::default();
+        let passive = self.recognizer.face_reader().thresholds().policy();
         let blind = FacePolicy { liveness: f32::NEG_INFINITY, ..passive };
         let asked = Some(ChallengePolicy::default());
         let passes = |policy, challenge: Option<ChallengePolicy>| {

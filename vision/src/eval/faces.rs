@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::figures::{Scores, Spread, Threshold, TrueAccept, ten_fold};
 use super::table::Table;
 use super::{EvalError, EvalOptions, RowError, in_parallel, ms, picture, thread_cpu};
-use crate::face::{Embedding, FaceOptions, FaceRead};
+use crate::face::{Embedding, FaceOptions, FaceRead, Gallery, Template};
 use crate::frame::Frame;
 use crate::recognizer::{RecognizeError, Recognizer};
 
@@ -45,6 +45,10 @@ pub struct FacesReport {
     pub separation: Separation,
     /// Pictures whose nearest other picture is of the same person, among those with another of that person.
     pub rank1: f64,
+    /// Finding people enrolled with three pictures among the others.
+    pub one_to_many: OneToMany,
+    /// Pairs judged wrongly at the door's cosine, one by one; at most 200.
+    pub misses: Vec<FaceMiss>,
     /// Share of pictures whose passive liveness reaches the door's threshold.
     pub live: f64,
     /// CPU time a picture, decoding excluded.
@@ -52,6 +56,43 @@ pub struct FacesReport {
     /// Rows that could not be measured.
     pub errors: Vec<RowError>,
 }
+
+/// Everybody with four pictures or more is enrolled with their first three; the rest are looked for among them.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OneToMany {
+    /// Cosine at or above which somebody is found: midway between the embedder's candidate and its door.
+    pub threshold: f64,
+    /// People enrolled.
+    pub enrolled: usize,
+    /// Further pictures of theirs.
+    pub probes: usize,
+    /// Those that found their own person.
+    pub right: usize,
+    /// Pictures of people who are not enrolled.
+    pub strangers: usize,
+    /// Those that found somebody.
+    pub strangers_accepted: usize,
+    /// Probes that found nobody, or another, and strangers that found somebody: one by one.
+    pub failed: Vec<String>,
+}
+
+/// A pair judged wrongly at the door's cosine.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FaceMiss {
+    /// One picture.
+    pub a: String,
+    /// The other.
+    pub b: String,
+    /// Whether they show one person.
+    pub same: bool,
+    /// Their cosine; −1 when one shows no face.
+    pub cosine: f32,
+}
+
+/// Most wrong pairs named.
+const MISSES_MAX: usize = 200;
+/// Pictures a person is enrolled with.
+const ENROLLED: usize = 3;
 
 /// The figures of a list of pairs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -99,20 +140,28 @@ pub fn faces(recognizer: &Recognizer, folder: &Path, options: &EvalOptions) -> R
         }
     }
     let shots = in_parallel(&rows, options.workers, |(row, file, _)| shoot(recognizer, folder, file, *row, "file"));
-    let mut taken: Vec<(&str, Shot)> = Vec::new();
-    for ((.., identity), shot) in rows.iter().zip(shots) {
+    let (mut taken, mut files): (Vec<(&str, Shot)>, Vec<&str>) = (Vec::new(), Vec::new());
+    for ((_, file, identity), shot) in rows.iter().zip(shots) {
         match shot {
-            Ok(shot) => taken.push((identity, shot)),
+            Ok(shot) => {
+                taken.push((identity, shot));
+                files.push(file);
+            }
             Err(Failure::Row(error)) => errors.push(error),
             Err(Failure::All(error)) => return Err(error.into()),
         }
     }
     let mut scores = Scores::default();
     let mut nearest: Vec<Option<(f32, bool)>> = vec![None; taken.len()];
+    let door = recognizer.face_reader().thresholds().door;
+    let mut misses = Vec::new();
     for (i, (who, a)) in taken.iter().enumerate() {
         for (j, (other, b)) in taken.iter().enumerate().skip(i + 1) {
             let (cosine, same) = (a.cosine(b), who == other);
             scores.add(cosine, same);
+            if (cosine >= door) != same && misses.len() < MISSES_MAX {
+                misses.push(FaceMiss { a: files[i].to_owned(), b: files[j].to_owned(), same, cosine });
+            }
             for at in [i, j] {
                 if nearest[at].is_none_or(|(best, _)| cosine > best) {
                     nearest[at] = Some((cosine, same));
@@ -130,16 +179,19 @@ pub fn faces(recognizer: &Recognizer, folder: &Path, options: &EvalOptions) -> R
         .collect();
     let found: Vec<f32> =
         taken.iter().filter_map(|(_, shot)| shot.face.as_ref().map(|(_, liveness)| *liveness)).collect();
-    let door = gatehouse_core::recognition::face::FacePolicy::default();
+    let policy = gatehouse_core::recognition::face::FacePolicy::default();
+    let one_to_many = one_to_many(recognizer, &taken, &files);
     errors.sort_by_key(|error| error.row);
     Ok(FacesReport {
         images: taken.len(),
         rows: table.len(),
         identities: people.len(),
         no_face: taken.len() - found.len(),
-        separation: separation(&scores),
+        separation: separation(&scores, recognizer),
+        one_to_many,
+        misses,
         rank1: share(ranked.iter().filter(|right| **right).count(), ranked.len()),
-        live: share(found.iter().filter(|liveness| **liveness >= door.liveness).count(), found.len()),
+        live: share(found.iter().filter(|liveness| **liveness >= policy.liveness).count(), found.len()),
         cpu_ms: Spread::of(taken.iter().map(|(_, shot)| shot.cpu_ms).collect()),
         errors,
     })
@@ -200,10 +252,53 @@ pub fn pairs(recognizer: &Recognizer, file: &Path, options: &EvalOptions) -> Res
         no_face: taken.iter().filter(|shot| shot.face.is_none()).count(),
         accuracy: accuracy.map(|(mean, _)| mean),
         accuracy_sd: accuracy.map(|(_, sd)| sd),
-        separation: separation(&scores),
+        separation: separation(&scores, recognizer),
         cpu_ms: Spread::of(taken.iter().map(|shot| shot.cpu_ms).collect()),
         errors,
     })
+}
+
+fn one_to_many(recognizer: &Recognizer, taken: &[(&str, Shot)], files: &[&str]) -> OneToMany {
+    let thresholds = recognizer.face_reader().thresholds();
+    let threshold = (thresholds.candidate + thresholds.door) / 2.0;
+    let mut people: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    taken.iter().enumerate().for_each(|(i, (who, _))| people.entry(who).or_default().push(i));
+    let mut gallery = Gallery::new(recognizer.face_model(), recognizer.face_dimension());
+    let mut report = OneToMany {
+        threshold: (f64::from(threshold) * 1e4).round() / 1e4,
+        enrolled: 0,
+        probes: 0,
+        right: 0,
+        strangers: 0,
+        strangers_accepted: 0,
+        failed: Vec::new(),
+    };
+    let mut probes: Vec<(usize, bool)> = Vec::new();
+    for (who, pictures) in people {
+        let (first, rest) = pictures.split_at(if pictures.len() > ENROLLED { ENROLLED } else { 0 });
+        let faces = first.iter().filter_map(|i| Some(&taken[*i].1.face.as_ref()?.0));
+        let enrolled = Template::enrol(recognizer.face_model(), faces).is_ok_and(|it| gallery.insert(who, &it).is_ok());
+        report.enrolled += usize::from(enrolled);
+        probes.extend(rest.iter().map(|i| (*i, !first.is_empty())));
+    }
+    for (i, known) in probes {
+        let (who, shot) = &taken[i];
+        let best = shot.face.as_ref().and_then(|(face, _)| gallery.best(face));
+        let found = best.filter(|best| best.cosine >= threshold);
+        let right = known && found.is_some_and(|found| found.person == *who);
+        match known {
+            true => (report.probes, report.right) = (report.probes + 1, report.right + usize::from(right)),
+            false => {
+                report.strangers += 1;
+                report.strangers_accepted += usize::from(found.is_some());
+            }
+        }
+        if right != known || (!known && found.is_some()) {
+            let (named, cosine) = best.map_or(("nobody", -1.0), |best| (best.person, best.cosine));
+            report.failed.push(format!("{} of {who}: nearest {named} ({cosine:.2})", files[i]));
+        }
+    }
+    report
 }
 
 impl Shot {
@@ -238,9 +333,9 @@ fn standing([x1, y1, x2, y2]: [f32; 4], frame: &Frame) -> f32 {
     (x2 - x1) * (y2 - y1) - 2.0 * (dx * dx + dy * dy)
 }
 
-fn separation(scores: &Scores) -> Separation {
+fn separation(scores: &Scores, recognizer: &Recognizer) -> Separation {
+    let open = recognizer.face_reader().thresholds().door;
     let (same_pairs, different_pairs) = scores.counts();
-    let open = gatehouse_core::recognition::face::FacePolicy::default().open;
     Separation {
         same_pairs,
         different_pairs,

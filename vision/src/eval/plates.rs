@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use gatehouse_core::recognition::plate_grammar::form_of;
 use serde::Serialize;
 
 use super::figures::Spread;
 use super::table::{Row, Table};
 use super::{EvalError, EvalOptions, RowError, in_parallel, ms, picture, thread_cpu};
 use crate::frame::Frame;
-use crate::plate::{FoundPlate, PlateOptions, PlateRead};
+use crate::plate::{FoundPlate, PlateOptions, PlateRead, SecondRead};
 use crate::recognizer::{RecognizeError, Recognizer};
 
 /// Plates of one sort.
@@ -49,10 +50,18 @@ pub struct PlateMiss {
     pub file: String,
     /// The label.
     pub want: String,
+    /// The label's kind, where it has one.
+    pub kind: Option<String>,
+    /// Whether it is the plate the picture is about.
+    pub main: bool,
+    /// Whether the label is of a marked form: 学, 警 and the like.
+    pub marked: bool,
     /// What was read there; none: not found.
     pub got: Option<String>,
     /// Its confidence.
     pub confidence: f32,
+    /// Whether a second reader said the same wrong text: it counts as sure.
+    pub confirmed: bool,
 }
 
 /// One character read as another, in reads as long as their label.
@@ -64,6 +73,29 @@ pub struct Confusion {
     pub got: char,
     /// How often.
     pub times: usize,
+}
+
+/// What a second reader made of the reads of labelled plates that were not sure.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct SecondOpinions {
+    /// Reads below the accept confidence.
+    pub below_accept: usize,
+    /// Those right by themselves.
+    pub below_right: usize,
+    /// Those likely enough to ask the second reader about.
+    pub asked: usize,
+    /// Those it confirmed: they count as sure.
+    pub confirmed: usize,
+    /// Of these, without error.
+    pub confirmed_right: usize,
+    /// Of these, wrong: reads that became sure and should not have.
+    pub confirmed_wrong: usize,
+    /// Reads it answered with another text, that were right.
+    pub contradicted_right: usize,
+    /// Texts of its own that were right, of those asked.
+    pub second_right: usize,
+    /// CPU time a call, milliseconds.
+    pub cpu_ms: Spread,
 }
 
 /// The figures of one evaluation.
@@ -81,6 +113,8 @@ pub struct PlatesReport {
     pub overall: PlateAccuracy,
     /// Rows with main = 1: the plate a gate is about.
     pub main: PlateAccuracy,
+    /// Rows of a marked form: 学, 警, 领, 使, 港, 澳, 挂.
+    pub marked: PlateAccuracy,
     /// By the label's kind.
     pub kinds: BTreeMap<String, PlateAccuracy>,
     /// By the label's colour.
@@ -97,6 +131,8 @@ pub struct PlatesReport {
     pub precision_above_accept: f64,
     /// Accepted reads where no plate is labelled: strangers in the picture, or inventions.
     pub accepted_unlabelled: usize,
+    /// What the second reader made of the rest, where one is used.
+    pub second: Option<SecondOpinions>,
     /// Precision and recall by confidence.
     pub thresholds: Vec<AboveConfidence>,
     /// CPU time a picture, decoding excluded.
@@ -141,7 +177,8 @@ pub fn plates(recognizer: &Recognizer, folder: &Path, options: &EvalOptions) -> 
             Err(error) => errors.push(error),
         }
     }
-    let search = PlateOptions { long_side: options.long_side, ..PlateOptions::default() };
+    let accept = options.accept.unwrap_or(recognizer.plate_reader().options().sure);
+    let search = PlateOptions { long_side: options.long_side, sure: accept, ..PlateOptions::default() };
     let files: Vec<_> = by_file.iter().collect();
     let answers = in_parallel(&files, options.workers, |(file, labels)| {
         let row = labels.first().map_or(0, |label| label.row);
@@ -165,7 +202,10 @@ pub fn plates(recognizer: &Recognizer, folder: &Path, options: &EvalOptions) -> 
         }
     }
     errors.sort_by_key(|error| error.row);
-    Ok(report(&table, options, outcomes, &unlabelled, times, errors))
+    let second = recognizer.plate_reader().has_second().then(|| second_opinions(&outcomes, accept));
+    let mut report = report(&table, (options.long_side, accept), outcomes, &unlabelled, times, errors);
+    report.second = second;
+    Ok(report)
 }
 
 enum Failure {
@@ -267,13 +307,13 @@ fn assign<'l>(
 
 fn report(
     table: &Table,
-    options: &EvalOptions,
+    (long_side, accept): (u32, f32),
     outcomes: Vec<Outcome<'_>>,
     unlabelled: &[PlateRead],
     times: Vec<f64>,
     errors: Vec<RowError>,
 ) -> PlatesReport {
-    let (mut overall, mut main) = (PlateAccuracy::default(), PlateAccuracy::default());
+    let [mut overall, mut main, mut marked] = [PlateAccuracy::default(); 3];
     let mut kinds: BTreeMap<String, PlateAccuracy> = BTreeMap::new();
     let mut colours: BTreeMap<String, PlateAccuracy> = BTreeMap::new();
     let (mut coloured, mut colour_right) = (0usize, 0usize);
@@ -284,6 +324,9 @@ fn report(
         overall.count(exact, read.is_some());
         if label.main {
             main.count(exact, read.is_some());
+        }
+        if label.is_marked() {
+            marked.count(exact, read.is_some());
         }
         if let Some(kind) = &label.kind {
             kinds.entry(kind.clone()).or_default().count(exact, read.is_some());
@@ -300,8 +343,12 @@ fn report(
                 row: label.row,
                 file: (*file).to_owned(),
                 want: label.plate.clone(),
+                kind: label.kind.clone(),
+                main: label.main,
+                marked: label.is_marked(),
                 got: read.as_ref().map(|read| read.text.clone()),
                 confidence: read.as_ref().map_or(0.0, |read| read.confidence),
+                confirmed: read.as_ref().is_some_and(|read| read.said().confirmed),
             });
         }
     }
@@ -317,22 +364,24 @@ fn report(
             recall: share(right, outcomes.len()),
         }
     };
-    let accepted = above(f64::from(options.accept));
+    let accepted = above(f64::from(accept));
     PlatesReport {
         images: times.len(),
         rows: table.len(),
-        long_side: options.long_side,
+        long_side,
         exact_match: overall.exact_rate,
         overall,
         main,
+        marked,
         kinds,
         colours,
         colour_right: (coloured > 0).then(|| share(colour_right, coloured)),
-        accept: (f64::from(options.accept) * 1e4).round() / 1e4,
+        accept: (f64::from(accept) * 1e4).round() / 1e4,
         accepted: accepted.reads,
         accepted_right: accepted.right,
         precision_above_accept: accepted.precision,
-        accepted_unlabelled: unlabelled.iter().filter(|read| read.confidence >= options.accept).count(),
+        accepted_unlabelled: unlabelled.iter().filter(|read| read.confidence >= accept).count(),
+        second: None,
         thresholds: [0.0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99].map(above).to_vec(),
         cpu_ms: Spread::of(times),
         confusions: confusions(&misses),
@@ -354,6 +403,46 @@ fn confusions(misses: &[PlateMiss]) -> Vec<Confusion> {
     let mut confusions: Vec<_> = times.into_iter().map(|((want, got), times)| Confusion { want, got, times }).collect();
     confusions.sort_by_key(|confusion| std::cmp::Reverse(confusion.times));
     confusions
+}
+
+fn second_opinions(outcomes: &[Outcome<'_>], accept: f32) -> SecondOpinions {
+    let below: Vec<_> = outcomes
+        .iter()
+        .filter_map(|outcome| Some((outcome, outcome.read.as_ref()?)))
+        .filter(|(_, read)| read.confidence < accept)
+        .collect();
+    let asked: Vec<_> = below.iter().filter_map(|(outcome, read)| Some((outcome, read.second.as_ref()?))).collect();
+    let count = |wanted: &dyn Fn(bool, &SecondRead, &Label) -> bool| {
+        asked.iter().filter(|(outcome, second)| wanted(outcome.exact(), second, outcome.label)).count()
+    };
+    SecondOpinions {
+        below_accept: below.len(),
+        below_right: below.iter().filter(|(outcome, _)| outcome.exact()).count(),
+        asked: asked.len(),
+        confirmed: count(&|_, second, _| second.confirms),
+        confirmed_right: count(&|exact, second, _| second.confirms && exact),
+        confirmed_wrong: count(&|exact, second, _| second.confirms && !exact),
+        contradicted_right: count(&|exact, second, label| exact && second.text != label.plate),
+        second_right: count(&|_, second, label| second.text == label.plate),
+        cpu_ms: Spread::of(asked.iter().map(|(_, second)| f64::from(second.cpu_ms)).collect()),
+    }
+}
+
+impl PlatesReport {
+    /// The misses of one sort, for people.
+    pub(super) fn failed(&self, wanted: impl Fn(&PlateMiss) -> bool) -> Vec<String> {
+        let said = |miss: &PlateMiss| {
+            let got = miss.got.as_deref().unwrap_or("not found");
+            format!("{} (row {}): {} read as {got} ({:.2})", miss.file, miss.row, miss.want, miss.confidence)
+        };
+        self.misses.iter().filter(|miss| wanted(miss)).map(said).collect()
+    }
+}
+
+impl Label {
+    fn is_marked(&self) -> bool {
+        form_of(&self.plate).is_some_and(|form| !form.is_ordinary())
+    }
 }
 
 impl Outcome<'_> {
@@ -389,6 +478,7 @@ mod tests {
             corners: [[0.0; 2]; 4],
             bounds: [x, 0.0, x + 100.0, 30.0],
             score: 1.0,
+            second: None,
         }
     }
 
@@ -432,7 +522,7 @@ mod tests {
         std::fs::write(dir.path().join("labels.csv"), "file,plate\nx.jpg,京A88731\nx.jpg,京B12345\ny.jpg,津C1234学\n")
             .expect("writes");
         let table = Table::read(&dir.path().join("labels.csv")).expect("reads");
-        let report = report(&table, &EvalOptions::default(), outcomes, &rest, vec![20.0, 30.0], vec![]);
+        let report = report(&table, (960, 0.9), outcomes, &rest, vec![20.0, 30.0], vec![]);
         assert_eq!((report.rows, report.images), (3, 2));
         assert_eq!((report.overall.exact, report.overall.found, report.main.rows), (1, 2, 1));
         assert_eq!((report.accepted, report.accepted_right), (2, 1));

@@ -3,12 +3,9 @@
 use gatehouse_core::id::PersonId;
 use serde::{Deserialize, Serialize};
 
-/// Numbers in a description of a face.
-pub const DIMENSION: usize = 512;
-
-/// A description of a face: 512 numbers of unit length.
+/// A description of a face: numbers of unit length, as many as its model gives.
 #[derive(Clone, PartialEq)]
-pub struct Embedding(Box<[f32; DIMENSION]>);
+pub struct Embedding(Box<[f32]>);
 
 impl std::fmt::Debug for Embedding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -18,20 +15,25 @@ impl std::fmt::Debug for Embedding {
 }
 
 impl Embedding {
-    /// Scales 512 numbers to unit length; `None` for another count, for zeros or for what is not finite.
+    /// Scales numbers to unit length; `None` for none, for zeros or for what is not finite.
     pub fn normalised(values: &[f32]) -> Option<Self> {
-        let values: &[f32; DIMENSION] = values.try_into().ok()?;
         let length = values.iter().map(|v| f64::from(*v) * f64::from(*v)).sum::<f64>().sqrt();
         if !length.is_finite() || length <= f64::EPSILON {
             return None;
         }
-        Some(Self(Box::new(values.map(|v| (f64::from(v) / length) as f32))))
+        Some(Self(values.iter().map(|v| (f64::from(*v) / length) as f32).collect()))
     }
 
-    /// The mean direction of several descriptions of one person; `None` for none, or when they cancel out.
+    /// The mean direction of several descriptions of one person; `None` for none, when they cancel out or are of different models.
     pub fn averaged<'a>(shots: impl IntoIterator<Item = &'a Embedding>) -> Option<Self> {
-        let mut sum = [0f32; DIMENSION];
+        let mut sum: Vec<f32> = Vec::new();
         for shot in shots {
+            if sum.is_empty() {
+                sum.resize(shot.dimension(), 0.0);
+            }
+            if sum.len() != shot.dimension() {
+                return None;
+            }
             sum.iter_mut().zip(shot.values()).for_each(|(sum, v)| *sum += v);
         }
         Self::normalised(&sum)
@@ -39,19 +41,30 @@ impl Embedding {
 
     /// The numbers.
     pub fn values(&self) -> &[f32] {
-        &self.0[..]
+        &self.0
     }
 
-    /// The cosine of the angle between two faces, −1…1: 1 is the same picture.
+    /// How many.
+    pub fn dimension(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The cosine of the angle between two faces, −1…1: 1 is the same picture. Descriptions of different dimension are not alike at
+    /// all, −1.
     pub fn cosine(&self, other: &Self) -> f32 {
+        if self.dimension() != other.dimension() {
+            return -1.0;
+        }
         // Eight sums side by side: the compiler keeps them in one vector register.
         let mut sums = [0f32; 8];
-        for (a, b) in self.0.chunks_exact(8).zip(other.0.chunks_exact(8)) {
+        let ((a, a_rest), (b, b_rest)) = (self.0.as_chunks::<8>(), other.0.as_chunks::<8>());
+        for (a, b) in a.iter().zip(b) {
             for i in 0..8 {
                 sums[i] += a[i] * b[i];
             }
         }
-        sums.iter().sum::<f32>().clamp(-1.0, 1.0)
+        let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
+        (sums.iter().sum::<f32>() + rest).clamp(-1.0, 1.0)
     }
 }
 
@@ -86,10 +99,12 @@ pub enum TemplateError {
         ours: String,
     },
     /// The numbers are not what the template says.
-    #[error("the face template is damaged: {count} numbers where {DIMENSION} belong; enrol the person again")]
+    #[error("the face template is damaged: {count} numbers where {want} belong; enrol the person again")]
     Damaged {
         /// Numbers found.
         count: usize,
+        /// Numbers the model gives.
+        want: usize,
     },
     /// No photograph was given, or the photographs contradict each other.
     #[error("no face template comes out of these photographs; take others")]
@@ -101,16 +116,17 @@ impl Template {
     pub fn enrol<'a>(model: &str, shots: impl IntoIterator<Item = &'a Embedding>) -> Result<Self, TemplateError> {
         let mut count = 0u32;
         let mean = Embedding::averaged(shots.into_iter().inspect(|_| count += 1)).ok_or(TemplateError::NoFace)?;
-        Ok(Self { model: model.to_owned(), dimension: DIMENSION as u32, shots: count, values: mean.values().to_vec() })
+        let values = mean.values().to_vec();
+        Ok(Self { model: model.to_owned(), dimension: values.len() as u32, shots: count, values })
     }
 
-    /// The description, if `model` made it and it is whole.
-    pub fn embedding(&self, model: &str) -> Result<Embedding, TemplateError> {
+    /// The description, if `model` made it and it is whole: `dimension` numbers.
+    pub fn embedding(&self, model: &str, dimension: usize) -> Result<Embedding, TemplateError> {
         if self.model != model {
             return Err(TemplateError::OtherModel { theirs: self.model.clone(), ours: model.to_owned() });
         }
-        let damaged = TemplateError::Damaged { count: self.values.len() };
-        if self.dimension as usize != DIMENSION {
+        let damaged = TemplateError::Damaged { count: self.values.len(), want: dimension };
+        if self.dimension as usize != dimension || self.values.len() != dimension {
             return Err(damaged);
         }
         Embedding::normalised(&self.values).ok_or(damaged)
@@ -132,18 +148,26 @@ pub struct Match<P> {
 #[derive(Debug, Clone)]
 pub struct Gallery<P = PersonId> {
     model: String,
+    dimension: usize,
     people: Vec<(P, Embedding)>,
 }
 
+impl<P> Default for Gallery<P> {
+    /// Nobody is known, by no model.
+    fn default() -> Self {
+        Self { model: String::new(), dimension: 0, people: Vec::new() }
+    }
+}
+
 impl<P: Copy + PartialEq> Gallery<P> {
-    /// An empty gallery of templates made by `model`.
-    pub fn new(model: &str) -> Self {
-        Self { model: model.to_owned(), people: Vec::new() }
+    /// An empty gallery of templates made by `model`, each of `dimension` numbers.
+    pub fn new(model: &str, dimension: usize) -> Self {
+        Self { model: model.to_owned(), dimension, people: Vec::new() }
     }
 
     /// Takes a person in, or replaces their template.
     pub fn insert(&mut self, person: P, template: &Template) -> Result<(), TemplateError> {
-        let embedding = template.embedding(&self.model)?;
+        let embedding = template.embedding(&self.model, self.dimension)?;
         match self.people.iter_mut().find(|(held, _)| *held == person) {
             Some((_, held)) => *held = embedding,
             None => self.people.push((person, embedding)),
@@ -195,7 +219,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn towards(axis: usize, share: f32) -> Embedding {
-        let mut values = [0f32; DIMENSION];
+        let mut values = [0f32; 512];
         values[axis] = share;
         values[511] = (1.0 - share * share).max(0.0).sqrt();
         Embedding::normalised(&values).expect("not zero")
@@ -203,13 +227,13 @@ mod tests {
 
     #[test]
     fn the_nearest_and_the_second_are_found_whatever_the_order() {
-        let mut gallery = Gallery::new("m");
+        let mut gallery = Gallery::new("m", 512);
         for (person, axis) in [(7u8, 0), (8, 1), (9, 2)] {
             gallery
                 .insert(person, &Template::enrol("m", [&towards(axis, 1.0)]).expect("one shot"))
                 .expect("same model");
         }
-        let mut values = [0f32; DIMENSION];
+        let mut values = [0f32; 512];
         values[..3].copy_from_slice(&[0.5, 0.8, 0.3]);
         let found = gallery.best(&Embedding::normalised(&values).expect("not zero")).expect("three are known");
         assert_eq!(found.person, 8);
@@ -221,11 +245,17 @@ mod tests {
 
     #[test]
     fn a_template_of_another_model_or_a_damaged_one_is_refused() {
-        let mut gallery = Gallery::new("ours/2");
+        let mut gallery = Gallery::new("ours/2", 512);
         let old = Template::enrol("ours/1", [&towards(0, 1.0)]).expect("one shot");
         assert!(matches!(gallery.insert(1u8, &old), Err(TemplateError::OtherModel { .. })));
         let short = Template { values: vec![1.0; 128], model: "ours/2".into(), ..old };
-        assert_eq!(gallery.insert(1, &short), Err(TemplateError::Damaged { count: 128 }));
+        assert_eq!(gallery.insert(1, &short), Err(TemplateError::Damaged { count: 128, want: 512 }));
+        // Another dimension under the same name is no template of this model either.
+        let of_128 = Embedding::normalised(&[1.0; 128]).expect("not zero");
+        let other = Template::enrol("ours/2", [&of_128]).expect("one shot");
+        assert_eq!(gallery.insert(1, &other), Err(TemplateError::Damaged { count: 128, want: 512 }));
+        assert_eq!(of_128.cosine(&towards(0, 1.0)), -1.0);
+        assert!(Embedding::averaged([&of_128, &towards(0, 1.0)]).is_none());
         assert!(gallery.is_empty());
         assert!(matches!(Template::enrol("m", []), Err(TemplateError::NoFace)));
     }
@@ -246,9 +276,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn cosine_is_symmetric_and_one_with_itself(values in proptest::collection::vec(-1f32..1.0, DIMENSION)) {
-            if let Some(face) = Embedding::normalised(&values) {
-                let other = towards(3, 0.4);
+        fn cosine_is_symmetric_and_one_with_itself_whatever_the_dimension(
+            values in proptest::collection::vec(-1f32..1.0, 1..600),
+            others in proptest::collection::vec(-1f32..1.0, 600),
+        ) {
+            let other = Embedding::normalised(&others[..values.len()]);
+            if let (Some(face), Some(other)) = (Embedding::normalised(&values), other) {
                 prop_assert!((face.cosine(&face) - 1.0).abs() < 1e-4);
                 prop_assert_eq!(face.cosine(&other), other.cosine(&face));
             }

@@ -125,7 +125,7 @@ impl Car {
         self.bounds = plate.bounds;
         self.heading.see(plate.bounds);
         let Some(read) = &plate.read else { return };
-        self.vote.add(&read.text, read.confidence);
+        self.vote.add(read.said());
         self.colour = Some(read.colour);
         let surer = self.best.as_ref().is_none_or(|best| read.confidence > best.confidence);
         if let Some(frame) = frame.filter(|_| surer && self.said == Said::Nothing) {
@@ -139,9 +139,9 @@ impl Car {
     }
 
     /// What is to be said of it; without a text where none is sure: an unsure one must not find a known car.
-    fn said_as(&self, text: String, confidence: f32, votes: u32) -> Seen {
+    fn said_as(&self, text: String, confidence: f32, votes: u32, sure: bool) -> Seen {
         let colour = colour_word(self.colour.unwrap_or(PlateColour::Unknown)).to_owned();
-        Seen::Plate { text, confidence, colour, votes, travel: self.heading.travel() }
+        Seen::Plate { text, confidence, colour, votes, travel: self.heading.travel(), sure }
     }
 
     /// The frame that shows best what is said.
@@ -160,7 +160,7 @@ impl Lately {
     /// What a car's frames lead to.
     fn judge(&mut self, car: &mut Car, policy: &PlatePolicy, now: Duration) -> Option<Seen> {
         match car.vote.verdict(policy) {
-            PlateVerdict::Accepted { text, confidence, frames } => {
+            PlateVerdict::Accepted { text, confidence, frames, sure } => {
                 if let Some((_, at)) = self.said.iter_mut().find(|(held, _)| *held == text) {
                     *at = now;
                     car.said = Said::Text(text);
@@ -172,7 +172,7 @@ impl Lately {
                 self.said.push((text.clone(), now));
                 let changed = car.said != Said::Text(text.clone());
                 car.said = Said::Text(text.clone());
-                changed.then(|| car.said_as(text, confidence, frames))
+                changed.then(|| car.said_as(text, confidence, frames, sure))
             }
             verdict @ (PlateVerdict::Nothing | PlateVerdict::Uncertain { .. }) => {
                 let confidence = match verdict {
@@ -184,7 +184,7 @@ impl Lately {
                     return None;
                 }
                 car.said = Said::Unread;
-                Some(car.said_as(String::new(), confidence, car.vote.frames()))
+                Some(car.said_as(String::new(), confidence, car.vote.frames(), false))
             }
         }
     }
@@ -301,6 +301,7 @@ impl PlateWatch {
             colour: colour_word(PlateColour::Unknown).into(),
             votes: 0,
             travel: None,
+            sure: false,
         };
         Some(Decision { seen, bounds: None, better: None })
     }
@@ -326,6 +327,7 @@ mod tests {
             corners: [[0.0; 2]; 4],
             bounds,
             score: 0.9,
+            second: None,
         };
         PlateSeen { bounds, score: 0.9, read: (!text.is_empty()).then_some(read) }
     }

@@ -238,7 +238,7 @@ mod tests {
     }
 
     fn gallery() -> Gallery<PersonId> {
-        let mut gallery = Gallery::new("m");
+        let mut gallery = Gallery::new("m", 512);
         gallery.insert(person(1), &Template::enrol("m", [&face(3, 1.0, 120.0).embedding]).unwrap()).unwrap();
         gallery
     }

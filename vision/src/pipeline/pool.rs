@@ -11,9 +11,9 @@ use crate::face::{FaceOptions, FaceRead, Gallery};
 use crate::figures::Latency;
 use crate::frame::Frame;
 use crate::overlay::{self, Boxed, Boxes, Mark, Overlays};
-use crate::plate::PlateOptions;
 use crate::recognizer::{RecognizeError, Recognizer};
 use gatehouse_core::id::{DeviceId, DeviceKey, PersonId, PictureId};
+use gatehouse_core::recognition::plate::PlatePolicy;
 use gatehouse_core::recognition::region::Region;
 use gatehouse_core::recognition::{Observation, Seen};
 use jiff::Timestamp;
@@ -33,7 +33,8 @@ pub trait Readers: Send + Sync {
 
 impl Readers for Recognizer {
     fn plates(&self, frame: &Frame, sight: &Sight) -> Result<Vec<PlateSeen>, RecognizeError> {
-        let (options, reader) = (PlateOptions::default(), self.plate_reader());
+        let reader = self.plate_reader();
+        let options = reader.options();
         let mut seen = Vec::new();
         let found = reader.find(frame, &options)?.into_iter().filter(|found| sight.wants(found.bounds, frame));
         for found in found.take(options.reads_max) {
@@ -129,6 +130,7 @@ pub struct Pool {
     work: Condvar,
     output: Output,
     gallery: RwLock<Arc<Gallery<PersonId>>>,
+    plate_policy: PlatePolicy,
     /// Frames looked at, frames that gave way to newer ones.
     pub(crate) looked: AtomicU64,
     pub(crate) dropped: AtomicU64,
@@ -164,6 +166,7 @@ impl Pool {
     pub fn start(
         workers: usize,
         pictures: PathBuf,
+        plate_policy: PlatePolicy,
         load: Option<Loader>,
         sink: Sink,
         on_problem: OnProblem,
@@ -172,7 +175,8 @@ impl Pool {
             places: Mutex::default(),
             work: Condvar::new(),
             output: Output { pictures, sink, on_problem },
-            gallery: RwLock::new(Arc::new(Gallery::new(crate::models::FACE_FEATURE.id))),
+            gallery: RwLock::new(Arc::new(Gallery::default())),
+            plate_policy,
             looked: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             plate_time: Latency::default(),
@@ -316,7 +320,7 @@ impl Pool {
                 Ok(seen) => {
                     self.plate_time.record(began.elapsed());
                     decisions.extend(lock(watch).look(&seen, &job.frame));
-                    boxes.extend(overlay::plates(&seen, size));
+                    boxes.extend(overlay::plates(&seen, size, &self.plate_policy));
                 }
                 Err(error) => self.failed(job, &error),
             }

@@ -209,6 +209,7 @@ fn the_surest_frame_of_a_car_is_the_one_kept() {
             corners: [[0.0; 2]; 4],
             bounds,
             score: 0.9,
+            second: None,
         };
         decisions.extend(watch.look(&[PlateSeen { bounds, score: 0.9, read: Some(read) }], &frame));
     }
@@ -233,6 +234,7 @@ impl Readers for Slow {
             corners: [[0.0; 2]; 4],
             bounds,
             score: 0.9,
+            second: None,
         };
         Ok(vec![PlateSeen { bounds, score: 0.9, read: Some(read) }])
     }
@@ -251,7 +253,7 @@ fn the_newest_frame_wins_and_a_decision_has_its_picture() {
     let sink: Sink = Arc::new(move |observation| seen.send(observation).unwrap());
     let on_problem: OnProblem = Arc::new(|code, _, text| panic!("{code} {text}"));
     let load: pool::Loader = Box::new(move || Ok(readers.clone()));
-    let pool = Pool::start(2, dir.path().to_owned(), Some(load), sink, on_problem).unwrap();
+    let pool = Pool::start(2, dir.path().to_owned(), PlatePolicy::default(), Some(load), sink, on_problem).unwrap();
     let key: DeviceKey = "gate-1.camera".parse().unwrap();
     let plates = Some(Mutex::new(PlateWatch::new(PlatePolicy::default(), Moves::Any)));
     let subject = Arc::new(Subject { id: key.id(), key, sight: Sight::default(), plates, faces: None });
@@ -281,7 +283,7 @@ fn of_a_strangers_face_no_picture_is_kept() {
     let (told, observed) = mpsc::channel();
     let sink: Sink = Arc::new(move |observation| told.send(observation).unwrap());
     let on_problem: OnProblem = Arc::new(|code, _, text| panic!("{code} {text}"));
-    let pool = Pool::start(1, dir.path().to_owned(), None, sink, on_problem).unwrap();
+    let pool = Pool::start(1, dir.path().to_owned(), PlatePolicy::default(), None, sink, on_problem).unwrap();
     let key: DeviceKey = "door-lobby.camera".parse().unwrap();
     let subject = Arc::new(Subject { id: key.id(), key, sight: Sight::default(), plates: None, faces: None });
     let unit = unit(&Arc::new(config()), 0, true, 9, Some(100));

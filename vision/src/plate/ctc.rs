@@ -1,13 +1,11 @@
-//! From the reader's 73 probabilities a step to a text that is a number plate.
+//! From a reader's probabilities a step to a text that is a number plate.
 //!
 //! Prefix beam search over CTC (Hannun et al., 2014), in which a prefix may only grow along a form of GA 36. The answer's
 //! probability is the sum over all alignments of that text, so a text the picture does not support stays improbable,
 //! however well it fits a form.
 
-use gatehouse_core::recognition::plate_grammar::{FORMS, Form, PlateColour, Slot};
+use gatehouse_core::recognition::plate_grammar::{FORMS, Form, PROVINCES, PlateColour, Slot};
 
-/// Classes of the reader: the blank and 72 characters.
-pub(super) const CLASSES: usize = 73;
 /// Longest form.
 const MAX_LEN: usize = 8;
 /// Prefixes kept a step.
@@ -20,16 +18,25 @@ const SILENCE: f32 = 0.9999;
 const ORDINARY_ELSEWHERE: f64 = 0.1;
 /// Weight of a marked form (学, 警 …) on its colour, and elsewhere: they are rarer than the civil form.
 const MARKED: [f64; 2] = [0.5, 0.02];
-/// The reader was trained on a collection taken in one province, and says its character when it cannot see: an Anhui read
-/// counts a tenth, unless the site is there. A clear 皖 (0.99 and more) stays above the accept score.
-const TRAINED_IN: char = '皖';
-const TRAINED_IN_WEIGHT: f64 = 0.1;
+/// What the province counts that a reader says when it cannot see. A clear one (0.99 and more) stays above the accept score.
+const FAVOURED_WEIGHT: f64 = 0.1;
+/// What readers of all writing say between the characters of a plate: nothing, on a plate.
+const SEPARATORS: &[char] = &['·', '•', '・', '-', '.', ' ', '\u{3000}'];
+/// Most characters that plates have, and the blank: their places in a step are a byte, their sets 128 bits.
+const PLACES: usize = 128;
 
-/// The reader's alphabet and, for each form and place, the classes allowed.
+/// What a reader's classes mean on plates and, for each form and place, the characters allowed. Of the classes only the
+/// blank and the characters of plates are looked at, whatever else the reader knows.
 #[derive(Debug, Clone)]
 pub struct Grammar {
-    alphabet: Vec<char>,
+    /// Numbers in one step of the reader.
+    classes: usize,
+    /// Classes that count as the blank beside it.
+    separators: Vec<usize>,
+    /// Class and character of each character that plates have.
+    alphabet: Vec<(usize, char)>,
     allowed: Vec<Vec<u128>>,
+    favours: Option<char>,
 }
 
 /// One text the picture may say.
@@ -63,31 +70,66 @@ impl Prefix {
 }
 
 impl Grammar {
-    /// Reads the alphabet file: one character a line, class i on line i − 1. `None` when it has not 72 lines.
-    pub fn new(alphabet: &str) -> Option<Self> {
-        let alphabet: Vec<char> = alphabet.lines().filter_map(|line| line.trim().chars().next()).collect();
-        if alphabet.len() + 1 != CLASSES {
-            return None;
+    /// Reads an alphabet: one character a line, class i on line i − 1; a reader may have one class more for the space.
+    ///
+    /// `favours`: a province that the reader says when it cannot see. An error says what the alphabet lacks.
+    pub fn new(alphabet: &str, favours: Option<char>) -> Result<Self, String> {
+        let listed: Vec<char> = alphabet.lines().map(|line| line.trim().chars().next().unwrap_or(' ')).collect();
+        let on_plates = |c: char| FORMS.iter().flat_map(|form| form.slots).any(|slot| slot.admits(c));
+        let alphabet: Vec<(usize, char)> =
+            listed.iter().enumerate().filter(|(_, c)| on_plates(**c)).map(|(i, c)| (i + 1, *c)).collect();
+        if let Some((class, c)) = alphabet.iter().find(|(class, c)| listed[..class - 1].contains(c)) {
+            return Err(format!("character {c} of line {class} is listed before"));
+        }
+        let needed = PROVINCES.chars().chain('0'..='9').chain(('A'..='Z').filter(|c| !matches!(c, 'I' | 'O')));
+        let lacking: String = needed.filter(|c| !listed.contains(c)).collect();
+        if !lacking.is_empty() {
+            return Err(format!("{} lines without {lacking}, which plates have", listed.len()));
         }
         let mask = |slot: &Slot| {
             alphabet
                 .iter()
                 .enumerate()
-                .filter(|(_, c)| slot.admits(**c))
+                .filter(|(_, (_, c))| slot.admits(*c))
                 .fold(0u128, |mask, (i, _)| mask | 1 << (i + 1))
         };
         let allowed = FORMS.iter().map(|form| form.slots.iter().map(mask).collect()).collect();
-        Some(Self { alphabet, allowed })
+        let separators = (1..).zip(&listed).filter(|(_, c)| SEPARATORS.contains(c)).map(|(class, _)| class).collect();
+        Ok(Self { classes: listed.len() + 1, separators, alphabet, allowed, favours })
+    }
+
+    /// Numbers in one step of the reader.
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// Takes a reader of so many classes; whether it is one of this alphabet: as many, or one more for the space.
+    pub fn fit(&mut self, classes: usize) -> bool {
+        let space = classes == self.classes + 1;
+        let fits = space || classes == self.classes;
+        self.separators.extend(space.then_some(self.classes));
+        self.classes = classes;
+        fits
+    }
+
+    /// The blank and the characters of plates out of one step.
+    fn of_plates(&self, step: &[f32], out: &mut [f32; PLACES]) {
+        out[0] = step[0] + self.separators.iter().map(|class| step[*class]).sum::<f32>();
+        for (place, (class, _)) in out[1..].iter_mut().zip(&self.alphabet) {
+            *place = step[*class];
+        }
     }
 
     /// The likeliest texts, best first, weighted by how well their form suits the colour; at most [`BEAM`].
     ///
-    /// `steps`: T × 73 probabilities. An empty answer means no form can be filled.
+    /// `steps`: T × [`classes`](Self::classes) probabilities. An empty answer means no form can be filled.
     pub fn search(&self, steps: &[f32], colour: PlateColour) -> Vec<Candidate> {
         let every_form = (1u16 << FORMS.len()) - 1;
         let mut beam = vec![Prefix { text: [0; MAX_LEN], len: 0, alive: every_form, blank: 1.0, glyph: 0.0 }];
         let mut next: Vec<Prefix> = Vec::with_capacity(BEAM * 8);
-        for step in steps.chunks_exact(CLASSES) {
+        let mut step = [0f32; PLACES];
+        for of_reader in steps.chunks_exact(self.classes) {
+            self.of_plates(of_reader, &mut step);
             if step[0] >= SILENCE {
                 // Most steps say nothing: no prefix grows, none merge.
                 for prefix in &mut beam {
@@ -98,7 +140,7 @@ impl Grammar {
                 continue;
             }
             next.clear();
-            let likely: Vec<u8> = (1..CLASSES as u8).filter(|&c| step[c as usize] > FLOOR).collect();
+            let likely: Vec<u8> = (1..=self.alphabet.len() as u8).filter(|&c| step[c as usize] > FLOOR).collect();
             for prefix in &beam {
                 let whole = prefix.blank + prefix.glyph;
                 let last = prefix.last();
@@ -139,7 +181,8 @@ impl Grammar {
     /// The texts of the prefixes that fill a form, ranked.
     fn finish(&self, beam: &[Prefix], colour: PlateColour) -> Vec<Candidate> {
         let whole: Vec<(String, f64, f64, &'static Form)> = beam.iter().filter_map(|p| self.whole(p, colour)).collect();
-        let prior = |text: &str| if text.starts_with(TRAINED_IN) { TRAINED_IN_WEIGHT } else { 1.0 };
+        let favoured = |text: &str| self.favours.is_some_and(|province| text.starts_with(province));
+        let prior = |text: &str| if favoured(text) { FAVOURED_WEIGHT } else { 1.0 };
         // What no candidate explains keeps its full weight: correcting must not make a poor read look sure.
         let explained: f64 = whole.iter().map(|(_, p, ..)| p).sum();
         let corrected: f64 = whole.iter().map(|(text, p, ..)| p * prior(text)).sum();
@@ -165,7 +208,7 @@ impl Grammar {
             .max_by(|a, b| a.0.total_cmp(&b.0))?;
         let text = prefix.text[..prefix.len as usize]
             .iter()
-            .filter_map(|&c| self.alphabet.get((c as usize).checked_sub(1)?))
+            .filter_map(|&c| Some(self.alphabet.get((c as usize).checked_sub(1)?)?.1))
             .collect();
         Some((text, (prefix.blank + prefix.glyph).min(1.0), weight, form))
     }
@@ -218,21 +261,21 @@ pub(super) mod tests {
     pub(in crate::plate) fn grammar() -> Grammar {
         let alphabet = "0123456789ABCDEFGHJKLMNPQRSTUVWXYZ云京使冀吉学宁川挂新晋桂沪津浙渝港湘澳琼甘皖粤苏蒙藏警豫贵赣辽鄂闽陕青领鲁黑";
         let lines: Vec<String> = alphabet.chars().map(String::from).collect();
-        Grammar::new(&lines.join("\n")).expect("72 characters")
+        Grammar::new(&lines.join("\n"), Some('皖')).expect("72 characters")
     }
 
     /// Steps that say each character for one step at `sure`, with a blank between.
     fn steps(grammar: &Grammar, spoken: &[&[(char, f32)]]) -> Vec<f32> {
         let mut out = Vec::new();
         for options in spoken {
-            let mut step = [0f32; CLASSES];
+            let mut step = vec![0f32; grammar.classes()];
             for (c, p) in *options {
-                let class = grammar.alphabet.iter().position(|a| a == c).expect("in the alphabet") + 1;
+                let class = grammar.alphabet.iter().find(|(_, a)| a == c).expect("in the alphabet").0;
                 step[class] = *p;
             }
             step[0] = 1.0 - step.iter().sum::<f32>();
             out.extend(step);
-            let mut blank = [0f32; CLASSES];
+            let mut blank = vec![0f32; grammar.classes()];
             blank[0] = 1.0;
             out.extend(blank);
         }
@@ -334,20 +377,45 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn an_alphabet_of_another_length_is_refused_and_no_text_is_no_answer() {
-        assert!(Grammar::new("0\n1\n2\n").is_none());
+    fn an_alphabet_without_what_plates_have_is_refused_and_no_text_is_no_answer() {
+        assert!(Grammar::new("0\n1\n2\n", None).is_err_and(|said| said.contains("京") && said.contains("3 lines")));
+        let lines: Vec<String> = grammar().alphabet.iter().map(|(_, c)| c.to_string()).collect();
+        let twice = format!("{}\n京", lines.join("\n"));
+        assert!(Grammar::new(&twice, None).is_err_and(|said| said.contains("京 of line 73")));
         assert_eq!(best(&[&[('京', SURE)]], PlateColour::Blue), None);
         assert!(grammar().search(&[], PlateColour::Blue).is_empty());
+    }
+
+    #[test]
+    fn a_reader_of_all_writing_reads_plates_by_their_characters_alone() {
+        // The same alphabet strewn among characters that no plate has, dots, and a class more for the space.
+        let small = grammar();
+        let strewn: Vec<String> =
+            small.alphabet.iter().flat_map(|(_, c)| ["疗".into(), c.to_string(), "·".into()]).collect();
+        let mut large = Grammar::new(&strewn.join("\n"), Some('皖')).expect("has them all");
+        assert!(!large.clone().fit(small.classes()) && large.fit(strewn.len() + 2));
+        let spoken: Vec<[(char, f32); 1]> = "京A88731".chars().map(|c| [(c, SURE)]).collect();
+        let spoken: Vec<&[(char, f32)]> = spoken.iter().map(|s| s.as_slice()).collect();
+        let (a, b) = (steps(&small, &spoken), steps(&large, &spoken));
+        assert_eq!(small.search(&a, PlateColour::Blue), large.search(&b, PlateColour::Blue));
+        // The dot behind the authority, and the space, which has no line.
+        let (dot, space) = (large.separators[0], large.classes() - 1);
+        let mut dotted = b.clone();
+        for step in dotted.chunks_exact_mut(large.classes()).filter(|step| step[0] == 1.0) {
+            (step[0], step[dot], step[space]) = (0.2, 0.5, 0.3);
+        }
+        let best = large.search(&dotted, PlateColour::Blue).swap_remove(0);
+        assert!(best.text == "京A88731" && (best.probability - SURE.powi(7)).abs() < 1e-4, "{best:?}");
     }
 
     proptest! {
         #[test]
         fn every_answer_fills_a_form_and_is_a_probability(
-            raw in proptest::collection::vec(0f32..1.0, (CLASSES * 4)..(CLASSES * 14)),
+            raw in proptest::collection::vec(0f32..1.0, (73 * 4)..(73 * 14)),
         ) {
-            let whole = raw.len() / CLASSES * CLASSES;
+            let whole = raw.len() / 73 * 73;
             let mut steps = raw[..whole].to_vec();
-            for step in steps.chunks_exact_mut(CLASSES) {
+            for step in steps.chunks_exact_mut(73) {
                 step.iter_mut().for_each(|p| *p = p.powi(8));
                 let sum: f32 = step.iter().sum::<f32>().max(1e-6);
                 step.iter_mut().for_each(|p| *p /= sum);

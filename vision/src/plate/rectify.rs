@@ -4,14 +4,6 @@ use crate::frame::{Frame, Homography, Rgb};
 
 /// The flattened plate: 188 × 48.
 const FLAT: (u32, u32) = (188, 48);
-/// What the reader sees of it: 100 × 32, at the left of a 320-wide strip of zeros. Measured: 99.3 % of plates read so,
-/// 88 % without the padding, 61 % padded to 160.
-pub(super) const STRIP: (u32, u32) = (100, 32);
-/// The wide view: nothing is read better this way but the marks 学, 警 …, which at 100 look like digits to the reader.
-pub(super) const WIDE: u32 = 200;
-/// Width of the reader's input.
-pub(crate) const PADDED: usize = 320;
-
 /// Where the rows of a two-row plate lie, in shares of the flattened plate.
 struct TwoRows {
     /// Free width beside the corners.
@@ -142,19 +134,6 @@ pub(super) fn double(frame: &Frame, corners: &[[f32; 2]; 4], lift: f64) -> Optio
     Some(row)
 }
 
-/// Writes a flat plate into the reader's input: BGR, x / 127.5 − 1, zeros to the right. `input`: 3 × 32 × 320.
-pub(super) fn strip_into(plate: &Rgb, width: u32, input: &mut [f32]) {
-    input.fill(0.0);
-    let small = plate.view().resize_bilinear(width, STRIP.1);
-    for (y, row) in small.data().chunks_exact(3 * width as usize).enumerate() {
-        for (x, pixel) in row.chunks_exact(3).enumerate() {
-            for (plane, value) in pixel.iter().rev().enumerate() {
-                input[(plane * STRIP.1 as usize + y) * PADDED + x] = f32::from(*value) / 127.5 - 1.0;
-            }
-        }
-    }
-}
-
 /// Mean width over mean height of a quadrilateral; 0 when it is flat.
 pub(super) fn aspect(corners: &[[f32; 2]; 4]) -> f32 {
     let side = |a: usize, b: usize| (corners[a][0] - corners[b][0]).hypot(corners[a][1] - corners[b][1]);
@@ -189,16 +168,6 @@ mod tests {
         assert_eq!(flat.pixel(40, 20), [200, 0, 0]);
         assert_eq!(flat.pixel(150, 20), [0, 0, 200]);
         assert_eq!(flat.pixel(186, 20), [255, 255, 255], "right margin");
-    }
-
-    #[test]
-    fn the_strip_is_bgr_at_the_left_and_zero_beyond() {
-        let mut input = vec![9.0; 3 * 32 * PADDED];
-        let flat = Rgb::from_bytes(188, 48, [255, 0, 127].repeat(188 * 48)).expect("sized");
-        strip_into(&flat, STRIP.0, &mut input);
-        let at = |plane: usize, x: usize| input[(plane * 32 + 10) * PADDED + x];
-        assert!((at(0, 50) - (127.0 / 127.5 - 1.0)).abs() < 1e-6 && at(1, 50) == -1.0 && at(2, 50) == 1.0);
-        assert!((0..3).all(|plane| at(plane, 100) == 0.0 && at(plane, 319) == 0.0));
     }
 
     #[test]

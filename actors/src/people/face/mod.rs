@@ -41,6 +41,8 @@ pub struct FaceView {
     pub guardian: Option<Guardian>,
     /// Why the person is to be asked again although their consent stands.
     pub ask_again: Option<AskAgain>,
+    /// Whether another model made the templates, which match no face then.
+    pub enrol_again: bool,
     /// Devices that have not said yet that they removed it.
     pub still_at: Vec<DeviceId>,
     /// Where it was to be removed, the newest word of each device.
@@ -48,6 +50,16 @@ pub struct FaceView {
     /// Date of birth where a guardian consented: for the judgement above, not for anyone's eyes.
     #[serde(skip)]
     pub(crate) born: Option<Date>,
+}
+
+impl FaceView {
+    /// Says whether the person is to enrol again: `in_use` is the model and its dimension, none where recognition is off.
+    pub fn hold_to(&mut self, in_use: Option<(&str, usize)>) {
+        self.enrol_again = self.enrolled
+            && in_use.is_some_and(|(model, dimension)| {
+                self.model != model || usize::try_from(self.dimension) != Ok(dimension)
+            });
+    }
 }
 
 /// How the removal of a face at one device fares. Field names are the wire's.
@@ -120,7 +132,7 @@ pub struct FacesView {
     pub filing: Filing,
     pub warn_at: u64,
     pub filing_at: u64,
-    /// The model in use: templates of another one open no door.
+    /// The model in use: templates of another one open no door. Empty where recognition is off.
     pub model: String,
     pub consent_version: String,
     pub renew_days: u32,
@@ -296,10 +308,12 @@ impl System {
         Ok(Gallery { version, faces })
     }
 
-    /// The faces of the site: how many, and who is to be seen to; `model` and `dimension` are those in use.
-    pub async fn faces(&self, model: &str, dimension: usize) -> Result<FacesView, Error> {
+    /// The faces of the site: how many, and who is to be seen to; `in_use` is the model and its dimension, none where recognition is
+    /// off: nobody enrols again then.
+    pub async fn faces(&self, in_use: Option<(&str, usize)>) -> Result<FacesView, Error> {
         let notice = self.face_notice()?;
         let measure = self.measure();
+        let (model, dimension) = in_use.unwrap_or_default();
         let dimension = i32::try_from(dimension).unwrap_or(i32::MAX);
         let (people, templates) = store::counts(self.pool()).await?;
         let by = store::Stale {
@@ -309,7 +323,10 @@ impl System {
             older_than: self.now() - jiff::SignedDuration::from_hours(24 * i64::from(notice.renew_days)),
             of_age_born: measure.today.saturating_sub(jiff::Span::new().years(consent::OF_AGE)),
         };
-        let mut enrol_again = store::of_another_model(self.pool(), &by, MOST_NAMED).await?;
+        let mut enrol_again = match in_use {
+            Some(_) => store::of_another_model(self.pool(), &by, MOST_NAMED).await?,
+            None => Vec::new(),
+        };
         let mut consent_again = store::to_be_asked(self.pool(), &by, MOST_NAMED).await?;
         let case = |mut view: store::Case| {
             measure.apply(&mut view.face);

@@ -1,6 +1,9 @@
 //! Set-up as a whole. The real packages come through the real clients once and stay in the tests' data directory.
 
 use super::*;
+use crate::config::Recognition;
+use gatehouse_vision::models::Models;
+use gatehouse_vision::recognizer::Recognizer;
 use std::os::unix::fs::PermissionsExt;
 
 /// Collects what set-up tells.
@@ -22,8 +25,11 @@ impl Progress for Told {
 fn fresh_beside(provided: &Provided) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("cache")).unwrap();
-    let archives =
-        pins::MODEL_ARCHIVES.iter().chain(pins::FACE_ARCHIVES).chain(pins::onnxruntime(std::env::consts::ARCH));
+    let archives = pins::MODEL_ARCHIVES
+        .iter()
+        .chain([&pins::SECOND_READER_ARCHIVE])
+        .chain(pins::FACE_ARCHIVES)
+        .chain(pins::onnxruntime(std::env::consts::ARCH));
     for archive in archives {
         let cached = provided.data.join("cache").join(archive.file);
         if cached.is_file() {
@@ -42,7 +48,33 @@ fn everything_is_provided_and_the_second_time_takes_milliseconds() {
     assert_eq!(provided.onnxruntime, again.onnxruntime);
     let inventory = Provision::new(testkit::data_dir()).inspect(true);
     assert!(inventory.complete(), "{:#?}", inventory.parts);
-    assert!(Provision::new(testkit::data_dir()).models().iter().all(|m| m.verified));
+    assert!(Provision::new(testkit::data_dir()).models(&Models::default()).iter().all(|m| m.verified));
+}
+
+#[test]
+fn the_second_reader_is_fetched_only_where_it_is_wanted_and_reads_plates() {
+    let provided = testkit::provided();
+    let dir = fresh_beside(&provided);
+    let paths = |provided: &Path| {
+        let recognition = Recognition { second_reader: true, ..Recognition::default() };
+        recognition.paths(provided, &dir.path().join("models")).unwrap()
+    };
+    let without = Provision::new(dir.path());
+    without.ensure_models(&mut Silent).unwrap();
+    assert!(!dir.path().join("models/ch_PP-OCRv4_rec_infer.onnx").exists());
+    let error = Recognizer::open(&paths(&provided.onnxruntime)).unwrap_err().to_string();
+    assert!(error.contains("ch_PP-OCRv4_rec_infer.onnx") && error.contains("gatehouse setup"), "{error}");
+    let with = without.with_second_reader(true);
+    with.ensure_models(&mut Silent).unwrap();
+    assert!(with.models(&paths(&provided.onnxruntime).models).iter().all(|model| model.verified));
+    assert!(with.inspect(false).parts.iter().any(|part| part.name == "ch_PP-OCRv4_rec_infer.onnx"));
+    Recognizer::open(&paths(&provided.onnxruntime)).unwrap();
+    // Kept for the next run of the tests.
+    let cached = dir.path().join("cache").join(pins::SECOND_READER_ARCHIVE.file);
+    let kept = provided.data.join("cache").join(pins::SECOND_READER_ARCHIVE.file);
+    if !kept.exists() {
+        std::fs::copy(cached, kept).unwrap();
+    }
 }
 
 #[test]

@@ -20,6 +20,8 @@ export interface Passage {
   barrier: string;
   /** Frames that agreed on the text. */
   votes: number;
+  /** By the limit of the reader that read it, or confirmed by a second one. */
+  sure: boolean;
   /** Reads of this car that are one passage, and the last of them. */
   reads: number;
   last_at: string | null;

@@ -298,6 +298,8 @@ export interface PersonFace {
   consent_version: string;
   guardian: { name: string; relation: string } | null;
   ask_again: AskAgain | null;
+  /** Another model made the templates: they match no face. */
+  enrol_again: boolean;
   /** Devices that have not said yet that they removed it. */
   still_at: string[];
   removals: FaceRemoval[];

@@ -11,6 +11,7 @@ export const face: Record<keyof typeof zh, string> = {
   'ppl.face.consented': 'Consent recorded, no photos yet',
   'ppl.face.enrol': 'Enrol face',
   'ppl.face.again': 'Enrol again',
+  'ppl.face.other': 'Another model made these templates: the face opens no door until it is enrolled again.',
   'ppl.face.delete': 'Withdraw consent and delete face',
   'ppl.face.delete.about': 'The key of {name}’s face is destroyed at once and the template cannot be brought back; within seconds the face opens no door, and each terminal that keeps faces confirms the deletion. Cards and other ways in are not affected.',
   'ppl.face.deleted': 'Consent withdrawn, face deleted',

@@ -9,6 +9,7 @@ export const face = {
   'ppl.face.consented': '已记录同意，尚未拍照',
   'ppl.face.enrol': '登记人脸',
   'ppl.face.again': '重新登记',
+  'ppl.face.other': '模板由另一个模型计算，重新登记之前刷脸不会开门。',
   'ppl.face.delete': '撤回同意并删除人脸',
   'ppl.face.delete.about': '“{name}”的人脸密钥将立即销毁，模板无法再恢复；几秒内不再能刷脸开门，有人脸功能的设备逐台确认删除。门卡等其他方式不受影响。',
   'ppl.face.deleted': '已撤回同意，人脸已删除',

@@ -5,10 +5,7 @@ import { t, word } from '../../../i18n/index.svelte';
 import { session } from '../../../lib/session.svelte';
 import { byText, day, deviceName, stamp } from '../../../lib/text.svelte';
 
-/** A read from here on is sure: the server's own limit. */
-export const SURE = 0.9;
-
-export const isSure = (p: Passage): boolean => p.plate !== '' && p.confidence >= SURE;
+export const isSure = (p: Passage): boolean => p.plate !== '' && p.sure;
 
 export function sureness(p: Passage): string {
   const n = Math.round(p.confidence * 100);
