@@ -7,19 +7,20 @@ use gatehouse_actors::FaceInput;
 use gatehouse_adapters::sim::rtsp::{RtspServer, Users};
 use gatehouse_adapters::sim::scene::{BodyColour, CameraConfig, Cue, PlateColour, SceneKind, Studio, StudioConfig};
 use gatehouse_console::config::Recognition;
-use gatehouse_console::provision::testkit;
+use gatehouse_console::provision::{Provision, Silent, testkit};
 use gatehouse_core::id::PersonId;
 use gatehouse_tests::compound::consented;
 use gatehouse_tests::onnx::Graph;
 use gatehouse_tests::product::{Client, PATIENCE, Product, fresh_data_dir};
 use gatehouse_vision::face::Embedding;
 use gatehouse_vision::models::{
-    Channels, FaceEmbedderConfig, PLATE_ALPHABET, PLATE_READ, PerChannel, PlateReaderConfig,
+    Channels, FaceEmbedderConfig, PLATE_ALPHABET, PLATE_READ, PerChannel, PlateReaderConfig, SECOND_READ,
 };
+use gatehouse_vision::onnx::Model;
 use gatehouse_vision::recognizer::Recognizer;
 use gatehouse_vision::{RuntimePaths, enrol};
 use serde_json::{Value, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// A face as the mean colours of 8 × 8 patches: 192 numbers. Enough to know one picture again.
@@ -164,16 +165,41 @@ async fn a_face_enrolled_by_another_embedder_opens_nothing_until_it_is_enrolled_
     Ok(())
 }
 
+/// The models with the second reader among them.
+fn with_second_reader() -> Result<PathBuf> {
+    let provided = testkit::provided();
+    let models = Provision::new(testkit::data_dir()).with_second_reader(true).ensure_models(&mut Silent)?;
+    anyhow::ensure!(models == provided.models, "{models:?}");
+    Ok(models)
+}
+
+#[test]
+fn the_second_reader_gives_the_measured_numbers() -> Result<()> {
+    // By vision/reference/outputs.py: input i is ((7919 · i) mod 255) / 128 − 1; values at 0, 1/7, 1/3, 1/2, 4/5 and the end.
+    let measured = [0.3540437_f32, 1.889486e-07, 2.657841e-07, 0.8988839, 0.8479503, 0.0009737469];
+    let models = with_second_reader()?;
+    let recognition = Recognition { second_reader: true, ..Recognition::default() };
+    let model = Model::open(&SECOND_READ, &recognition.paths(&testkit::provided().onnxruntime, &models)?)?;
+    let shape = [1, 3, 48, 320];
+    let input: Vec<f32> = (0..3 * 48 * 320_u64).map(|i| (i * 7919 % 255) as f32 / 128.0 - 1.0).collect();
+    let values = model.run(&shape, &input, |out| Ok(out.tensor(0)?.to_vec()))?;
+    let m = values.len();
+    for (at, want) in [0, m / 7, m / 3, m / 2, m * 4 / 5, m - 1].into_iter().zip(measured) {
+        assert!((values[at] - want).abs() <= 1e-5, "at {at}: {} against {want}", values[at]);
+    }
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_read_is_sure_by_the_threshold_of_the_reader_that_read_it() -> Result<()> {
+async fn a_read_is_sure_by_the_threshold_of_its_reader_or_because_a_second_one_confirms_it() -> Result<()> {
     let studio = Studio::start(
         StudioConfig { threads: 1, ..StudioConfig::default() },
         vec![CameraConfig::new("Gate", SceneKind::Gate)],
     )?;
     let server = RtspServer::bind("127.0.0.1:0".parse()?, Users::one(USER, PASSWORD)).await?;
     server.mount("cam", studio.scenes()[0].source());
-    let models = testkit::data_dir().join("models");
-    for (accept, sure) in [(0.3, true), (1.0, false)] {
+    let models = tokio::task::block_in_place(with_second_reader)?;
+    for (accept, second, sure) in [(0.3, false, true), (1.0, false, false), (1.0, true, true)] {
         let site = format!(
             "name = \"Yard\"\nplaces = [{{ key = \"yard\", kind = \"site\", name = \"Yard\" }}]\n[[devices]]\nkey = \"gate\"\n\
              kind = \"camera\"\nname = \"gate\"\nplace = \"yard\"\nstream = {{ url = \"rtsp://{}/cam\", user = \"{USER}\", \
@@ -181,12 +207,13 @@ async fn a_read_is_sure_by_the_threshold_of_the_reader_that_read_it() -> Result<
             server.local_addr()
         );
         let own = reader(&models, accept);
-        let product = Product::site(&site, |config| config.recognition.plate_reader = Some(own)).await?;
+        let recognition = Recognition { plate_reader: Some(own), second_reader: second, ..Recognition::default() };
+        let product = Product::site(&site, |config| config.recognition = recognition).await?;
         let admin = product.admin().await?;
         let car = Cue::CarArrives { plate: "粤B12345".into(), colour: PlateColour::Blue, body: BodyColour::White };
         assert!(studio.scenes()[0].cue(car));
         let read = event(&admin, "plate.read", |event| event["params"]["text"] == "粤B12345").await?;
-        assert_eq!(read["params"]["sure"], json!(sure), "{read}");
+        assert_eq!(read["params"]["sure"], json!(sure), "second reader {second}: {read}");
         product.stop().await;
     }
     Ok(())
@@ -231,7 +258,7 @@ fn a_model_that_is_not_what_its_stage_needs_is_refused_by_the_name_of_the_field(
         let graph = Graph::of_picture(32, width).pool("x", "p", 32, 4).squeeze("p", "s", 2);
         graph.clone().output("s", &[1, 3, classes]).write(dir.path(), "reader.onnx").map(|written| (graph, written))
     };
-    let named = |(file, sha256): (std::path::PathBuf, String), padded: u32| PlateReaderConfig {
+    let named = |(file, sha256): (PathBuf, String), padded: u32| PlateReaderConfig {
         file: Some(file),
         sha256: Some(sha256),
         padded_width: Some(padded),

@@ -1,4 +1,5 @@
-"""Runs every model under Python's ONNX Runtime and prints what vision/src/onnx/parity.rs expects of it.
+"""Runs every model under Python's ONNX Runtime and prints what vision/src/onnx/parity.rs expects of it, and
+tests/it/models.rs of the second reader.
 
     python3 -m venv venv && venv/bin/pip install -r requirements.txt
     venv/bin/python outputs.py DATA/models
@@ -23,6 +24,7 @@ MODELS = [
     ("FACE_EYE", "fr_eye.onnx", (1, 1, 24, 24)),
     ("PLATE_DETECT", "clp_det.onnx", (1, 3, 96, 160)),
     ("PLATE_READ", "clp_v2_c_rec.onnx", (1, 3, 32, 320)),
+    ("SECOND_READ", "ch_PP-OCRv4_rec_infer.onnx", (1, 3, 48, 320)),
 ]
 
 
@@ -44,6 +46,6 @@ def rows(folder: pathlib.Path):
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        sys.exit("usage: outputs.py FOLDER_OF_MODELS (what set-up made: DATA/models)")
+        sys.exit("usage: outputs.py FOLDER_OF_MODELS (what set-up made with second_reader = true: DATA/models)")
     for row in rows(pathlib.Path(sys.argv[1])):
         print(row)
