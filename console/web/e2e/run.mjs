@@ -224,6 +224,24 @@ const stories = {
     if (!server.mock) assert.deepEqual(still, [640, 360], 'the size of the demo’s sub-streams');
   },
 
+  async 'decoder: one that breaks is replaced, and its tiles go on'({ page }) {
+    await open(page, '#/wall?layout=4');
+    await until('four live tiles', async () => (await page.locator('[data-camera][data-state=live]').count()) === 4, 60_000);
+    const workers = page.workers().filter((worker) => worker.url().includes('decode.worker'));
+    assert.ok(workers.length > 1, `${workers.length} decoders`);
+    const before = await page.locator('canvas[data-stream]').evaluateAll((all) => all.map((c) => (c.dataset.before = 'yes')).length);
+    assert.equal(before, 4);
+    await workers[0].evaluate(() => {
+      setTimeout(() => {
+        throw new Error('for the story');
+      });
+    });
+    const anew = page.locator('[data-camera][data-state=live] canvas[data-stream]:not([data-before])');
+    await until('its tiles have canvases of their own again', async () => (await anew.count()) > 0, 15_000);
+    await until('four live tiles again', async () => (await page.locator('[data-camera][data-state=live]').count()) === 4, 30_000);
+    assert.ok((await page.locator('canvas[data-before]').count()) > 0, 'the tiles of the others did not notice');
+  },
+
   async 'window: a further wall with its own layout, kept in its address over a reload'({ page }) {
     await open(page, '#/wall?layout=4');
     await page.waitForSelector('[data-place="3"][data-key]');

@@ -3,32 +3,34 @@
 export function sampler() {
   const BLOCK = 8;
   const BITS = 48;
-  const WIDTHS = [640, 1280, 1920]; // of the virtual cameras' streams
+  /** Widths of the virtual cameras' streams, pixels. */
+  const WIDTHS = [640, 1280, 960, 1920];
   /** Further from now it is no moment: of what is no strip, one in 256 has a check that fits. */
   const FAR_MS = 600_000;
   const surface = document.createElement('canvas');
+  surface.width = BITS * BLOCK;
   surface.height = 1;
   const paint = surface.getContext('2d', { willReadFrequently: true });
 
-  /** The moment, milliseconds since 1970; null where the check does not fit. */
-  function read(picture) {
+  /** The moment, milliseconds since 1970; null where the check does not fit. A tile paints as large as it is seen: which width
+   * was sent is found once and kept in `of`. */
+  function read(picture, of) {
     const width = picture.videoWidth ?? picture.width;
     const height = picture.videoHeight ?? picture.height;
     if (!height) return null;
-    for (const sent of WIDTHS) {
-      const moment = readAs(picture, width, height, sent / width);
+    for (const sent of of.sent ? [of.sent] : WIDTHS) {
+      const moment = readAs(picture, height, width / sent);
+      if (moment) of.sent = sent;
       if (moment) return moment;
     }
     return null;
   }
-  /** The same of a picture that is painted 1 / `scale` of its size. */
-  function readAs(picture, width, height, scale) {
-    const strip = Math.min(width, Math.ceil((BITS * BLOCK) / scale));
-    if (surface.width !== strip) surface.width = strip;
-    paint.drawImage(picture, 0, Math.floor(height - BLOCK / 2 / scale), strip, 1, 0, 0, strip, 1);
+  function readAs(picture, height, shown) {
+    const strip = Math.ceil(BITS * BLOCK * shown);
+    paint.drawImage(picture, 0, Math.floor(height - (BLOCK / 2) * shown), strip, 1, 0, 0, strip, 1);
     const row = paint.getImageData(0, 0, strip, 1).data;
     const bytes = [0, 0, 0, 0, 0, 0];
-    for (let n = 0; n < BITS; n++) if (row[Math.floor(((n + 0.5) * BLOCK) / scale) * 4] > 125) bytes[n >> 3] |= 0x80 >> (n & 7);
+    for (let n = 0; n < BITS; n++) if (row[Math.floor((n + 0.5) * BLOCK * shown) * 4] > 125) bytes[n >> 3] |= 0x80 >> (n & 7);
     let crc = 0;
     for (const byte of bytes.slice(0, 5)) {
       crc ^= byte;
@@ -62,8 +64,7 @@ export function sampler() {
       of.looks++;
       if (tile.dataset.degraded !== 'none') of.degraded++;
       if (of.first >= 0) continue;
-      const picture = pictureOf(tile);
-      if (picture && read(picture)) of.first = Date.now() - state.began;
+      if (tile.dataset.state === 'live' && read(pictureOf(tile), of)) of.first = Date.now() - state.began;
     }
   }
   // Every few milliseconds: looking once a frame would add half a frame to each latency. No more than a tenth of the time.
@@ -85,7 +86,7 @@ export function sampler() {
     }
     const tile = all[turn % all.length];
     const of = tiles.get(tile.dataset.camera);
-    const moment = read(pictureOf(tile));
+    const moment = tile.dataset.state === 'live' ? read(pictureOf(tile), of) : null;
     // When the picture that was there already came is not known: it only begins the turn.
     if (moment && of.last && moment !== of.last) of.turns.at(-1)?.seen.push([moment, Date.now()]);
     if (moment) of.last = moment;

@@ -9,7 +9,10 @@ class Stand {
   told: ToWorker[] = [];
   ended = false;
   onmessage: ((ev: { data: FromWorker }) => void) | null = null;
-  onerror: (() => void) | null = null;
+  onerror: ((ev: { message: string; preventDefault(): void }) => void) | null = null;
+  breaks(): void {
+    this.onerror?.({ message: 'for the test', preventDefault: () => {} });
+  }
   constructor() {
     Stand.all.push(this);
   }
@@ -27,7 +30,10 @@ const started = (most: number): Decoders => {
 const deaf = { said: () => {}, lost: () => {} };
 const snapshot = (tile: number): { data: FromWorker } => ({ data: { tile, said: { t: 'snapshot', blob: null, at: 7 } } });
 
-afterEach(() => vi.useRealTimers());
+afterEach(() => {
+  vi.useRealTimers();
+  vi.restoreAllMocks();
+});
 
 describe('the workers that decode', () => {
   it('share the tiles evenly, however many there are', () => {
@@ -54,11 +60,12 @@ describe('the workers that decode', () => {
   });
   it('are replaced when one breaks, and only its tiles are told, once', () => {
     vi.useFakeTimers();
+    vi.spyOn(console, 'warn').mockImplementation(() => {});
     const decoders = started(2);
     const lost: string[] = [];
     for (const name of ['a', 'b', 'c']) decoders.open({ ...deaf, lost: () => lost.push(name) });
-    Stand.all[0]!.onerror?.();
-    Stand.all[0]!.onerror?.();
+    Stand.all[0]!.breaks();
+    Stand.all[0]!.breaks();
     expect([lost, Stand.all[0]!.ended]).toEqual([[], true]);
     vi.runAllTimers();
     expect(lost).toEqual(['a', 'c']);

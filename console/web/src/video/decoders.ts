@@ -51,7 +51,9 @@ export class Decoders {
   private hire(): void {
     const crew: Crew = { worker: this.start(), tiles: new Map() };
     crew.worker.onmessage = (ev: MessageEvent<FromWorker>) => crew.tiles.get(ev.data.tile)?.said(ev.data.said);
-    crew.worker.onerror = () => {
+    crew.worker.onerror = (broken) => {
+      broken.preventDefault();
+      console.warn(`a decoder broke and is replaced: ${broken.message}`);
       const at = this.crews.indexOf(crew);
       if (at < 0) return;
       this.crews.splice(at, 1);
