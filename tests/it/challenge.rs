@@ -230,7 +230,8 @@ async fn no_photograph_passes_the_challenge_and_a_film_of_all_actions_no_oftener
         match row.attack {
             // Behind spectacles the other face's passive liveness is low: it is the challenge that is asked about here.
             attack if row.genuine => assert_eq!(row.challenge, VISITS, "{attack}: {row:?}"),
-            attack if attack.contains("film") => assert!(row.challenge * 5 <= VISITS * 3, "{row:?}"),
+            // Three tries at one order in twelve: nine of forty.
+            attack if attack.contains("film") => assert!(row.challenge * 5 <= VISITS * 2, "{row:?}"),
             attack => assert_eq!((row.challenge, row.both), (0, 0), "{attack}: {row:?}"),
         }
     }

@@ -38,7 +38,7 @@ pub struct VisionConfig {
     pub pictures: PathBuf,
     /// The models; `None` runs video and motion alone.
     pub runtime: Option<RuntimePaths>,
-    /// The models' thresholds.
+    /// Thresholds of the readers that [`Vision::start_with`] is given: [`crate::models::Models::policies`].
     pub policies: Policies,
     /// The cameras to begin with.
     pub cameras: Vec<CameraConfig>,
@@ -258,8 +258,8 @@ struct Camera {
 impl Vision {
     /// Starts every camera. Call it inside a tokio runtime; the models load in the background.
     ///
-    /// The thresholds are those of the models, whatever `config.policies` says. `sink` gets observations and `errors` problems (a code, a sentence that begins with the camera's key), both from
-    /// any thread: they must not wait long.
+    /// With `config.runtime` the thresholds are those of its models, and not `config.policies`. `sink` gets observations and
+    /// `errors` problems (a code, a sentence that begins with the camera's key), both from any thread: they must not wait long.
     pub fn start(mut config: VisionConfig, sink: Sink, errors: Tell) -> Result<Self, VisionError> {
         if let Some(paths) = &config.runtime {
             config.policies = paths.models.policies();

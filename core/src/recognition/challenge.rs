@@ -6,9 +6,10 @@
 //!     └──── another action · too late · another person · gone ────▶ Failed
 //! ```
 //! The order is drawn anew each time; what is asked is never what was asked just before. An action counts when it is held:
-//! a blink is none. One that is held and was not asked ends it, or a film with all of them would do in a circle. Between two actions the face is
-//! straight and is the person's again: neither a picture that is turned all the time nor a second head passes. It is no proof
-//! against a film of the very person doing the very actions: of twelve orders one is right, and three failures are a pause.
+//! a blink is none. One that is held and was not asked ends it, or a film with all of them would do in a circle. Between
+//! two actions the face is straight and is the person's again: neither a picture that is turned all the time nor a second
+//! head passes. It is no proof against a film of the very person doing the very actions: of twelve orders one is right,
+//! and three failures are a pause.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
