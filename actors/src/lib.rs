@@ -12,6 +12,7 @@ mod bus;
 #[cfg(feature = "chaos")]
 pub mod chaos;
 mod clock;
+mod copy;
 mod error;
 mod health;
 mod ingress;

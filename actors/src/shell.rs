@@ -155,7 +155,7 @@ impl<M: Machine> Shell<M> {
                     observed_at: origin.cause.and_then(|cause| cause.observed_at),
                     device,
                     place: device.and_then(|id| compound.device(id)).map(|spec| spec.place),
-                    cause: origin.cause.map(|cause| cause.id),
+                    cause: origin.cause.and_then(Event::leads_on),
                     by: origin.by.to_owned(),
                     source_key: None,
                     body,

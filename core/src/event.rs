@@ -39,7 +39,7 @@ pub struct Event {
     pub device: Option<DeviceId>,
     /// Where that is.
     pub place: Option<PlaceId>,
-    /// The event that led to it.
+    /// The event that led to it. Of what followed from a wish (`ask.…`): what led to that.
     pub cause: Option<EventId>,
     /// Who did it: an operator's name, a device's key or a part of the system.
     pub by: String,
@@ -561,6 +561,13 @@ pub enum Body {
     },
 }
 
+impl Event {
+    /// The cause of what follows from this: itself, but for a wish, which the log need not keep, what led to it.
+    pub fn leads_on(&self) -> Option<EventId> {
+        if self.body.is_wish() { self.cause } else { Some(self.id) }
+    }
+}
+
 impl Body {
     /// Who steps on it.
     pub fn audience(&self) -> &'static [Audience] {
@@ -608,9 +615,21 @@ impl Body {
         }
     }
 
+    /// Whether one part asks it of another (`ask.…`). Once that part has taken it, what followed from it says more.
+    pub fn is_wish(&self) -> bool {
+        matches!(
+            self,
+            Body::AskCommand { .. }
+                | Body::AskGrant { .. }
+                | Body::AskGateway { .. }
+                | Body::AskRaise { .. }
+                | Body::AskClear { .. }
+        )
+    }
+
     /// Whether operators see it on the timeline: what came in (`in.…`) and what parts ask each other (`ask.…`) they do not.
     pub fn shown(&self) -> bool {
-        !matches!(
+        let came_in = matches!(
             self,
             Body::Reported { .. }
                 | Body::Linked { .. }
@@ -618,12 +637,8 @@ impl Body {
                 | Body::Happening { .. }
                 | Body::Result { .. }
                 | Body::Seen { .. }
-                | Body::AskCommand { .. }
-                | Body::AskGrant { .. }
-                | Body::AskGateway { .. }
-                | Body::AskRaise { .. }
-                | Body::AskClear { .. }
-        )
+        );
+        !came_in && !self.is_wish()
     }
 
     /// The code that pages translate: the serde tag.
@@ -692,6 +707,7 @@ mod tests {
             let code = body.code();
             assert!(Body::code(&body).contains('.'), "{code}");
             assert_eq!(body.shown(), !(code.starts_with("in.") || code.starts_with("ask.")), "{code}");
+            assert_eq!(body.is_wish(), code.starts_with("ask."), "{code}");
         }
     }
 

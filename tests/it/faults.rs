@@ -125,11 +125,13 @@ async fn a_system_that_hears_nothing_writes_nothing() {
     let mut site = Compound::start().await;
     site.flag("smoke-1", "smoke", true).await;
     site.alarm("smoke-1", AlarmKind::Smoke, |_| true).await;
+    site.settle().await;
+    let events = site.count("select count(*) from event_log").await;
     // Each of these is a commit; none of them may be the cause of the next.
     for _ in 0..20 {
         site.settle().await;
     }
-    assert_eq!(site.count("select count(*) from event_log where code = 'ask.clear'").await, 0);
+    assert_eq!(site.count("select count(*) from event_log").await, events);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

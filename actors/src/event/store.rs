@@ -2,26 +2,79 @@
 
 use super::{EventQuery, EventRow, EventView};
 use crate::address::Name;
+use crate::copy::Rows;
 use crate::error::{Doing, StoreError};
 use crate::journal::{Logged, Mark};
 use gatehouse_core::event::{Audience, Event, code_of};
-use gatehouse_core::id::{DeviceId, EventId};
+use gatehouse_core::id::DeviceId;
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use sqlx::{PgConnection, PgPool};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// Appends events; one that a device said before is left out.
-pub(crate) async fn append(conn: &mut PgConnection, events: &[&Logged]) -> Result<(), sqlx::Error> {
+/// So many events are copied, which takes two more words with the server; fewer are inserted.
+const COPIED: usize = 32;
+
+/// How events are appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Append {
+    /// As is quickest: refused whole when a device said one of them before.
+    Quick,
+    /// One that a device said before is left out.
+    Once,
+}
+
+/// Appends events.
+pub(crate) async fn append(conn: &mut PgConnection, events: &[&Logged], how: Append) -> Result<(), sqlx::Error> {
+    if how == Append::Quick && events.len() >= COPIED { copy(conn, events).await } else { insert(conn, events).await }
+}
+
+/// Whether events were refused because a device said one of them before.
+pub(crate) fn said_before(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(error) if error.constraint() == Some("event_log_source"))
+}
+
+fn number(event: &Event) -> Result<i64, sqlx::Error> {
+    i64::try_from(event.seq).map_err(|error| sqlx::Error::Encode(Box::new(error)))
+}
+
+fn json(event: &Event) -> Result<String, sqlx::Error> {
+    serde_json::to_string(&event.body).map_err(|error| sqlx::Error::Encode(Box::new(error)))
+}
+
+async fn copy(conn: &mut PgConnection, events: &[&Logged]) -> Result<(), sqlx::Error> {
+    let mut rows = Rows::default();
+    for Logged { event, source_key } in events.iter().copied() {
+        let body = json(event)?;
+        rows.row(12)
+            .int8(number(event)?)
+            .uuid(Some(event.id.0))
+            .timestamptz(Some(event.received_at))
+            .timestamptz(event.observed_at)
+            .uuid(event.device.map(|id| id.0))
+            .uuid(event.place.map(|id| id.0))
+            .uuid(event.cause.map(|id| id.0))
+            .text(Some(&event.by))
+            .text(Some(code_of(&body)))
+            .boolean(Some(event.body.shown()))
+            .text(source_key.as_deref())
+            .jsonb(&body);
+    }
+    let statement = "copy event_log (seq, id, received_at, observed_at, device, place, cause, by, code, shown, source_key, body)
+                     from stdin (format binary)";
+    rows.copy(conn, statement).await
+}
+
+async fn insert(conn: &mut PgConnection, events: &[&Logged]) -> Result<(), sqlx::Error> {
     let n = events.len();
     let (mut seqs, mut ids, mut received, mut observed) =
         (Vec::with_capacity(n), Vec::with_capacity(n), Vec::with_capacity(n), Vec::with_capacity(n));
     let (mut devices, mut places, mut causes) = (Vec::with_capacity(n), Vec::with_capacity(n), Vec::with_capacity(n));
     let (mut bys, mut codes, mut shown, mut sources, mut bodies) = (vec![], vec![], vec![], vec![], vec![]);
     for Logged { event, source_key } in events.iter().copied() {
-        let body = serde_json::to_string(&event.body).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
-        seqs.push(i64::try_from(event.seq).map_err(|error| sqlx::Error::Encode(Box::new(error)))?);
+        let body = json(event)?;
+        seqs.push(number(event)?);
         ids.push(event.id.0);
         received.push(event.received_at.to_sqlx());
         observed.push(event.observed_at.map(ToSqlx::to_sqlx));
@@ -89,9 +142,16 @@ pub(crate) async fn machine(pool: &PgPool, key: &str) -> Result<Option<(u64, ser
 }
 
 /// Whether any of these events is in the log.
-pub(crate) async fn knows(pool: &PgPool, ids: &[EventId]) -> Result<bool, sqlx::Error> {
-    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
-    sqlx::query_scalar("select exists (select from event_log where id = any($1))").bind(ids).fetch_one(pool).await
+pub(crate) async fn knows(pool: &PgPool, events: &[&Event]) -> Result<bool, sqlx::Error> {
+    let seqs: Vec<i64> = events.iter().map(|event| i64::try_from(event.seq).unwrap_or(i64::MAX)).collect();
+    let ids: Vec<Uuid> = events.iter().map(|event| event.id.0).collect();
+    sqlx::query_scalar(
+        "select exists (select from event_log join unnest($1::bigint[], $2::uuid[]) as asked (seq, id) using (seq, id))",
+    )
+    .bind(seqs)
+    .bind(ids)
+    .fetch_one(pool)
+    .await
 }
 
 /// The events that a machine has not stepped on.

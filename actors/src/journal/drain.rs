@@ -185,10 +185,10 @@ impl Journal {
             let entries = entries.into_iter().enumerate().skip(skip);
             let entries: Vec<_> = entries.map(|(nth, entry)| Placed { frame: number, nth, entry }).collect();
             if doubtful && skip == 0 {
-                let ids =
+                let events =
                     entries.iter().filter_map(|placed| placed.entry.as_ref().ok()).flat_map(|entry| &entry.events);
-                let ids: Vec<_> = ids.map(|logged| logged.event.id).collect();
-                if !ids.is_empty() && event::store::knows(&self.0.pool, &ids).await? {
+                let events: Vec<_> = events.map(|logged| &*logged.event).collect();
+                if !events.is_empty() && event::store::knows(&self.0.pool, &events).await? {
                     continue;
                 }
             }

@@ -1,7 +1,7 @@
 //! The single writer: events, records and machine positions, committed together and in order.
 //!
 //! ```text
-//! machines ──Entry──▶ queue ──▶ one transaction of up to 512 entries ──▶ commit ──▶ bus, board, receipts
+//! machines ──Entry──▶ queue ──▶ one transaction of up to 2 048 entries ──▶ commit ──▶ bus, board, receipts
 //!                       │                      ╎ the database is away                   ▲
 //!                       │                      └▶ spill: appended and fsynced ──────────┤
 //!                       │                              └▶ drained in order when it is back, then removed

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 /// Entries of one transaction.
-pub(super) const GROUP: usize = 512;
+pub(super) const GROUP: usize = 2_048;
 /// Entries, events and records of one transaction: one that is too long is one whose answer comes too late.
 const WEIGHT: usize = 8 * GROUP;
 /// Entries that may wait; beyond it outside input is refused.

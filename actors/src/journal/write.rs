@@ -4,13 +4,17 @@ use super::refused::Kept;
 use super::sorted::Sorted;
 use super::{Journal, Logged, Mark, Queued, RECENT_COMMANDS, Spill, State, lock};
 use crate::access::AccessView;
+use crate::address::Name;
 use crate::alarm::AlarmView;
 use crate::bus::Change;
 use crate::command::CommandView;
 use crate::event;
 use crate::event::EventView;
+use crate::event::store::Append;
 use crate::video::Bookmark;
 use gatehouse_core::effect::Record;
+use gatehouse_core::event::Event;
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -153,8 +157,8 @@ impl Journal {
     /// Whether the database has a group's events, and so the group: it was one transaction. A group without events may be
     /// written again: its rows have their own ids.
     pub(super) async fn knows(&self, group: &[Queued]) -> Result<bool, sqlx::Error> {
-        let ids: Vec<_> = group.iter().flat_map(|queued| &queued.events).map(|logged| logged.event.id).collect();
-        Ok(!ids.is_empty() && event::store::knows(&self.0.pool, &ids).await?)
+        let events: Vec<_> = group.iter().flat_map(|queued| &queued.events).map(|logged| &*logged.event).collect();
+        Ok(!events.is_empty() && event::store::knows(&self.0.pool, &events).await?)
     }
 
     /// Writes the entries of a refused group each on its own; one that is refused by itself is kept aside.
@@ -263,14 +267,21 @@ impl Journal {
     }
 
     pub(super) async fn attempt(&self, group: &[Queued]) -> Result<(), sqlx::Error> {
+        match self.transact(group, Append::Quick).await {
+            Err(error) if event::store::said_before(&error) => self.transact(group, Append::Once).await,
+            done => done,
+        }
+    }
+
+    async fn transact(&self, group: &[Queued], how: Append) -> Result<(), sqlx::Error> {
         if group.iter().all(|queued| queued.mark.is_none() && queued.events.is_empty() && queued.records.is_empty()) {
             return Ok(());
         }
         let began = Instant::now();
         let mut tx = self.0.pool.begin().await?;
-        let events: Vec<&Logged> = group.iter().flat_map(|queued| &queued.events).collect();
+        let events = kept(group);
         if !events.is_empty() {
-            event::store::append(&mut tx, &events).await?;
+            event::store::append(&mut tx, &events, how).await?;
         }
         Sorted::of(group.iter().flat_map(|queued| &queued.records)).write(&mut tx).await?;
         let marks: Vec<&Mark> = group.iter().filter_map(|queued| queued.mark.as_ref()).collect();
@@ -332,6 +343,27 @@ impl Journal {
             let _ = done.send(true);
         }
     }
+}
+
+/// The events of a group that the log keeps: not a wish whose machine has taken it in the same transaction. Nobody would read
+/// it again, and what followed from it has the wish's own cause. Should there be nothing else, all are kept: by its events a
+/// group is known.
+fn kept(group: &[Queued]) -> Vec<&Logged> {
+    let mut stands: HashMap<&str, u64> = HashMap::new();
+    for mark in group.iter().filter_map(|queued| queued.mark.as_ref()) {
+        let seq = stands.entry(&mark.key).or_default();
+        *seq = mark.seq.max(*seq);
+    }
+    let taken = |event: &Event| {
+        event.body.is_wish()
+            && event.body.audience().iter().all(|audience| {
+                let name = Name::of(*audience, event.device).map(|name| name.to_string());
+                name.is_none_or(|name| stands.get(&*name).is_some_and(|seq| *seq >= event.seq))
+            })
+    };
+    let all = || group.iter().flat_map(|queued| &queued.events);
+    let kept: Vec<&Logged> = all().filter(|logged| !taken(&logged.event)).collect();
+    if kept.is_empty() { all().collect() } else { kept }
 }
 
 /// Works on the spill where blocking is allowed; `None` when that thread failed.

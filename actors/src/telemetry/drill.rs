@@ -2,7 +2,7 @@
 
 use super::queue::Queue;
 use super::store::drill;
-use super::store::write::{self, Columns};
+use super::store::write::{self, Columns, Kind};
 use super::writer::BATCH;
 use crate::error::{Doing, StoreError};
 use gatehouse_core::device::telemetry::{PointName, Value};
@@ -48,7 +48,8 @@ impl Batches {
             }
         }
         let queue = &self.queue;
-        self.columns.fill(&rows, rows.len(), at, latest, |local| queue.stored(local));
+        let kind = Kind { hypertable: false, latest };
+        self.columns.fill(&rows, rows.len(), at, kind, |local| queue.stored(local));
         self.number += 1;
         write::batch(&self.pool, &self.columns, self.writer, self.number, at).await.doing(DOING)
     }

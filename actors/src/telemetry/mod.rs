@@ -1,7 +1,7 @@
 //! The history of readings: taken in, written in batches, rolled up, read as charts.
 //!
 //! ```text
-//!  report ──▶ queue (oldest dropped) ──▶ 2 writers: ≤ 5 000 rows or 100 ms, one statement ──▶ history, latest, late minutes
+//!  report ──▶ queue (oldest dropped) ──▶ 2 writers: ≤ 5 000 rows or 100 ms, each once ──────▶ history, latest, late minutes
 //!                                                                 keeper: minutes ▶ hours ▶ days, partitions, retention
 //!  chart  ◀── raw, every_minute, every_hour or every_day, by the span ◀──────────────────────────────────┘
 //! ```
@@ -86,7 +86,7 @@ impl History {
 
     fn with(pool: PgPool, clock: Clock, keep: Keep, depth: usize, features: Features) -> Self {
         Self(Arc::new(Inner {
-            writer: Writer::new(pool.clone(), clock.clone(), depth),
+            writer: Writer::new(pool.clone(), clock.clone(), depth, features.hypertable),
             passing: tokio::sync::Mutex::new(()),
             rolled_at: AtomicI64::new(0),
             rate: AtomicU64::new(features.rows_per_minute.to_bits()),

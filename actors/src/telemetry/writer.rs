@@ -4,7 +4,7 @@
 //! the database refuses for what is in it is halved until the reading that is wrong stands alone and is dropped.
 
 use super::queue::{Pushed, Queue, Row};
-use super::store::write::{self, Columns};
+use super::store::write::{self, Columns, Kind};
 use crate::clock::Clock;
 use gatehouse_core::device::telemetry::{PointName, Value};
 use gatehouse_core::id::DeviceId;
@@ -75,6 +75,7 @@ struct Counters {
 pub(super) struct Writer {
     pool: PgPool,
     clock: Clock,
+    hypertable: bool,
     queue: Mutex<Queue>,
     some: Notify,
     full: Notify,
@@ -87,10 +88,12 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(pool: PgPool, clock: Clock, depth: usize) -> Self {
+    /// `hypertable`: the history is one of TimescaleDB's.
+    pub(super) fn new(pool: PgPool, clock: Clock, depth: usize, hypertable: bool) -> Self {
         Self {
             pool,
             clock,
+            hypertable,
             queue: Mutex::new(Queue::new(depth)),
             some: Notify::new(),
             full: Notify::new(),
@@ -255,7 +258,8 @@ impl Writer {
         let now = self.clock.now();
         {
             let queue = self.queue();
-            hand.columns.fill(rows, history, now, true, |local| queue.stored(local));
+            let kind = Kind { hypertable: self.hypertable, latest: true };
+            hand.columns.fill(rows, history, now, kind, |local| queue.stored(local));
         }
         write::batch(&self.pool, &hand.columns, hand.writer, hand.number, now).await
     }

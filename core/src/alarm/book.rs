@@ -29,6 +29,9 @@ pub struct Pending {
     key: Key,
     delay: Delay,
     event: EventId,
+    /// What led to the wish.
+    #[serde(default)]
+    cause: Option<EventId>,
     observed_at: Option<Timestamp>,
     source: String,
     params: Params,
@@ -151,7 +154,7 @@ impl Alarms {
             _ => None,
         };
         let priority = priority.unwrap_or(pending.key.kind.priority());
-        let Pending { key, event, observed_at, source, params, suppressed, .. } = pending;
+        let Pending { key, event, cause, observed_at, source, params, suppressed, .. } = pending;
         let kind = key.kind;
         let spec = key.device.and_then(|id| cx.compound.device(id));
         let new = !self.open.contains_key(&key);
@@ -176,7 +179,7 @@ impl Alarms {
             cameras: spec.map(|spec| spec.cameras.clone()).unwrap_or_default(),
             work_order: None,
             source: spec.map_or(source, |spec| spec.key.to_string()),
-            cause: event,
+            cause: cause.unwrap_or(event),
         });
         if alarm.facts.step(Input::Raise { latching: kind.latching(), suppressed }, now) == Changed::Nothing {
             return vec![];
@@ -339,6 +342,7 @@ impl Alarms {
             key,
             delay: due,
             event: event.id,
+            cause: event.cause,
             observed_at: event.observed_at,
             source: event.by.clone(),
             params,

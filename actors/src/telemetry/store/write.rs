@@ -1,35 +1,71 @@
-//! Writing: a batch of readings in one statement, each batch once.
+//! Writing: a batch of readings in one transaction, each batch once. The history first; then, last because two writers may want
+//! the same rows, the latest values.
 
+use crate::copy::Rows;
 use crate::error::{Doing, StoreError};
 use crate::telemetry::queue::{Kept, Row, Stored};
 use gatehouse_core::id::DeviceId;
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use std::sync::Arc;
 use uuid::Uuid;
+
+/// What a batch is for.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::telemetry) struct Kind {
+    /// The history is a hypertable of TimescaleDB.
+    pub hypertable: bool,
+    /// The latest values are written too.
+    pub latest: bool,
+}
+
+/// A larger batch is copied, which takes two more words with the server; a smaller one is inserted.
+const COPIED: usize = 256;
+/// The columns as [`Columns::fill`] writes them.
+const COPY: &str = "copy telemetry (observed_at, number, series, segment, flag, word) from stdin (format binary)";
 
 /// A batch as columns, kept from batch to batch so that nothing is allocated anew.
 #[derive(Default)]
 pub(in crate::telemetry) struct Columns {
-    times: Vec<jiff_sqlx::Timestamp>,
-    numbers: Vec<f64>,
-    series: Vec<i32>,
-    segments: Vec<i16>,
-    states: States,
+    /// The history, either to be copied or to be inserted.
+    copied: Rows,
+    inserted: Inserted,
     newest: Newest,
     late: Vec<(i32, i64)>,
     late_series: Vec<i32>,
     late_minutes: Vec<jiff_sqlx::Timestamp>,
 }
 
+/// The history of a small batch, or of a hypertable.
 #[derive(Default)]
-struct States {
+struct Inserted {
     times: Vec<jiff_sqlx::Timestamp>,
+    numbers: Vec<Option<f64>>,
     series: Vec<i32>,
     segments: Vec<i16>,
     flags: Vec<Option<bool>>,
     words: Vec<Option<Arc<str>>>,
+}
+
+impl Inserted {
+    fn clear(&mut self) {
+        self.times.clear();
+        self.numbers.clear();
+        self.series.clear();
+        self.segments.clear();
+        self.flags.clear();
+        self.words.clear();
+    }
+}
+
+/// What was read, as number, flag and word.
+fn apart(value: &Kept) -> (Option<f64>, Option<bool>, Option<&Arc<str>>) {
+    match value {
+        Kept::Number(number) => (Some(*number), None, None),
+        Kept::Flag(on) => (None, Some(*on), None),
+        Kept::Word(word) => (None, None, Some(word)),
+    }
 }
 
 /// The newest row of each series in the batch.
@@ -80,32 +116,30 @@ impl Newest {
         self.order.sort_unstable();
         for (id, index) in &self.order {
             let row = &rows[*index as usize];
-            let (number, flag, word) = match &row.value {
-                Kept::Number(number) => (Some(*number), None, None),
-                Kept::Flag(on) => (None, Some(*on), None),
-                Kept::Word(word) => (None, None, Some(word.clone())),
-            };
+            let (number, flag, word) = apart(&row.value);
             self.series.push(*id);
             self.times.push(row.at.to_sqlx());
             self.numbers.push(number);
             self.flags.push(flag);
-            self.words.push(word);
+            self.words.push(word.cloned());
         }
     }
 }
 
 impl Columns {
     /// Fills the columns: `rows[..history]` for the history, all of them for the latest values (when `latest`). Rows before
-    /// `fresh` may be late.
+    /// `fresh` may be late. `hypertable`: the history is one of TimescaleDB's.
     pub(in crate::telemetry) fn fill(
         &mut self,
         rows: &[Row],
         history: usize,
         fresh: Timestamp,
-        latest: bool,
+        Kind { hypertable, latest }: Kind,
         stored: impl Fn(u32) -> Option<Stored>,
     ) {
         self.clear();
+        // Into a hypertable rows are inserted: that its columnstore takes late ones so is tested.
+        let copy = history >= COPIED && !hypertable;
         let fresh_minute = fresh.as_second().div_euclid(60);
         for (index, row) in rows.iter().enumerate() {
             let Some(known) = stored(row.series) else { continue };
@@ -119,26 +153,19 @@ impl Columns {
             if minute < fresh_minute {
                 self.late.push((known.id, minute));
             }
-            match &row.value {
-                Kept::Number(number) => {
-                    self.times.push(row.at.to_sqlx());
-                    self.numbers.push(*number);
-                    self.series.push(known.id);
-                    self.segments.push(known.segment);
-                }
-                Kept::Flag(_) | Kept::Word(_) => {
-                    let (flag, word) = match &row.value {
-                        Kept::Word(word) => (None, Some(word.clone())),
-                        Kept::Flag(on) => (Some(*on), None),
-                        Kept::Number(_) => (None, None),
-                    };
-                    self.states.times.push(row.at.to_sqlx());
-                    self.states.series.push(known.id);
-                    self.states.segments.push(known.segment);
-                    self.states.flags.push(flag);
-                    self.states.words.push(word);
-                }
+            let (number, flag, word) = apart(&row.value);
+            if copy {
+                let row = self.copied.row(6).timestamptz(Some(row.at)).float8(number).int4(known.id);
+                row.int2(known.segment).boolean(flag).text(word.map(|word| &**word));
+                continue;
             }
+            let inserted = &mut self.inserted;
+            inserted.times.push(row.at.to_sqlx());
+            inserted.numbers.push(number);
+            inserted.series.push(known.id);
+            inserted.segments.push(known.segment);
+            inserted.flags.push(flag);
+            inserted.words.push(word.cloned());
         }
         self.newest.fill(rows);
         self.late.sort_unstable();
@@ -150,15 +177,8 @@ impl Columns {
     }
 
     fn clear(&mut self) {
-        self.times.clear();
-        self.numbers.clear();
-        self.series.clear();
-        self.segments.clear();
-        self.states.times.clear();
-        self.states.series.clear();
-        self.states.segments.clear();
-        self.states.flags.clear();
-        self.states.words.clear();
+        self.copied.clear();
+        self.inserted.clear();
         self.newest.clear();
         self.late.clear();
         self.late_series.clear();
@@ -175,11 +195,29 @@ pub(in crate::telemetry) async fn batch(
     number: i64,
     now: Timestamp,
 ) -> Result<(), sqlx::Error> {
+    if columns.copied.len() == 0 {
+        let mut conn = pool.acquire().await?;
+        finish(&mut conn, columns, writer, number, now).await?;
+        return Ok(());
+    }
+    let mut tx = pool.begin().await?;
+    columns.copied.copy(&mut tx, COPY).await?;
+    if finish(&mut tx, columns, writer, number, now).await? { tx.commit().await } else { tx.rollback().await }
+}
+
+/// Writes all of a batch that is not copied; says whether it was not there yet.
+async fn finish(
+    conn: &mut PgConnection,
+    columns: &Columns,
+    writer: Uuid,
+    number: i64,
+    now: Timestamp,
+) -> Result<bool, sqlx::Error> {
     let words = |kept: &[Option<Arc<str>>]| -> Vec<Option<String>> {
         kept.iter().map(|word| word.as_deref().map(str::to_owned)).collect()
     };
-    let (states, newest) = (&columns.states, &columns.newest);
-    sqlx::query(
+    let (newest, inserted) = (&columns.newest, &columns.inserted);
+    sqlx::query_scalar(
         "with first_time as (
            insert into telemetry_writer (writer, batch, at)
            values ($1, $2, $3)
@@ -187,43 +225,38 @@ pub(in crate::telemetry) async fn batch(
            set batch = excluded.batch, at = excluded.at
            where telemetry_writer.batch < excluded.batch
            returning true
-         ), numbers as (
-           insert into telemetry (observed_at, number, series, segment)
-           select * from unnest($4::timestamptz[], $5::float8[], $6::integer[], $7::smallint[])
-           where exists (select from first_time)
-         ), states as (
-           insert into telemetry (observed_at, series, segment, flag, word)
-           select * from unnest($8::timestamptz[], $9::integer[], $10::smallint[], $11::boolean[], $12::text[])
+         ), history as (
+           insert into telemetry (observed_at, number, series, segment, flag, word)
+           select * from unnest($4::timestamptz[], $5::float8[], $6::integer[], $7::smallint[], $8::boolean[], $9::text[])
            where exists (select from first_time)
          ), closing as (
            select until from telemetry_rolled where step = 'closing' for share
          ), late as (
            insert into telemetry_late (series, minute)
            select late.series, late.minute
-           from unnest($13::integer[], $14::timestamptz[]) as late (series, minute)
+           from unnest($10::integer[], $11::timestamptz[]) as late (series, minute)
            cross join closing
            where late.minute < closing.until and exists (select from first_time)
            on conflict do nothing
+         ), newest as (
+           insert into latest_value (series, observed_at, number, flag, word)
+           select * from unnest($12::integer[], $13::timestamptz[], $14::float8[], $15::boolean[], $16::text[])
+           where exists (select from first_time)
+           on conflict (series) do update
+           set observed_at = excluded.observed_at, number = excluded.number, flag = excluded.flag, word = excluded.word
+           where latest_value.observed_at <= excluded.observed_at
          )
-         insert into latest_value (series, observed_at, number, flag, word)
-         select * from unnest($15::integer[], $16::timestamptz[], $17::float8[], $18::boolean[], $19::text[])
-         where exists (select from first_time)
-         on conflict (series) do update
-         set observed_at = excluded.observed_at, number = excluded.number, flag = excluded.flag, word = excluded.word
-         where latest_value.observed_at <= excluded.observed_at",
+         select exists (select from first_time)",
     )
     .bind(writer)
     .bind(number)
     .bind(now.to_sqlx())
-    .bind(&columns.times[..])
-    .bind(&columns.numbers[..])
-    .bind(&columns.series[..])
-    .bind(&columns.segments[..])
-    .bind(&states.times[..])
-    .bind(&states.series[..])
-    .bind(&states.segments[..])
-    .bind(&states.flags[..])
-    .bind(words(&states.words))
+    .bind(&inserted.times[..])
+    .bind(&inserted.numbers[..])
+    .bind(&inserted.series[..])
+    .bind(&inserted.segments[..])
+    .bind(&inserted.flags[..])
+    .bind(words(&inserted.words))
     .bind(&columns.late_series[..])
     .bind(&columns.late_minutes[..])
     .bind(&newest.series[..])
@@ -231,9 +264,8 @@ pub(in crate::telemetry) async fn batch(
     .bind(&newest.numbers[..])
     .bind(&newest.flags[..])
     .bind(words(&newest.words))
-    .execute(pool)
-    .await?;
-    Ok(())
+    .fetch_one(conn)
+    .await
 }
 
 /// The numbers of series, made where they are new; in the order asked.

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 /// Rows of one commit made by hand: as many entries as the journal commits together.
-const GROUP: usize = 512;
+const GROUP: usize = 2_048;
 
 /// Alarms of calls for help on the timelines, every occurrence counted.
 pub async fn occurrences(pool: &PgPool) -> anyhow::Result<i64> {

@@ -1,0 +1,12 @@
+-- What an alarm costs to write down. Measured a piece: the index on ids 2 µs an event, the check of a timeline line's alarm,
+-- which locks and rewrites that alarm, 5 µs, rows that find no room beside their old version 6 µs an alarm.
+
+-- An event is looked for by its number, which the journal gives once; its id is compared, never searched.
+alter table event_log drop constraint event_log_id_key;
+
+-- A line is written in the transaction of its alarm, by the one writer that there is.
+alter table alarm_note drop constraint alarm_note_alarm_fkey;
+
+-- Rows that change again and again find room in their own page, and no index is touched.
+alter table machine set (fillfactor = 40);
+alter table alarm set (fillfactor = 60);
