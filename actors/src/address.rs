@@ -29,6 +29,9 @@ pub enum Name {
 }
 
 impl Name {
+    /// Those that are there once.
+    pub(crate) const OFFICE: [Self; 5] = [Self::LifeSafety, Self::Rule, Self::Operator, Self::Alarm, Self::WorkOrder];
+
     /// The name of an audience of an event.
     pub fn of(audience: Audience, device: Option<DeviceId>) -> Option<Self> {
         match audience {
@@ -57,11 +60,12 @@ impl fmt::Display for Name {
 
 type Deliver = Arc<dyn Fn(Arc<Event>) -> bool + Send + Sync>;
 type Ask = Arc<dyn Fn(oneshot::Sender<bool>) -> bool + Send + Sync>;
+type Reach = Arc<dyn Fn(u64) + Send + Sync>;
 
-#[derive(Clone)]
 struct Mailbox {
     deliver: Deliver,
     ask: Ask,
+    reach: Reach,
     depth: Arc<AtomicUsize>,
 }
 
@@ -98,10 +102,13 @@ impl Addresses {
         actor: ActorRef<Message<C, R>>,
     ) -> Entered {
         let depth = Arc::new(AtomicUsize::new(0));
-        let asked = actor.clone();
+        let (asked, reached) = (actor.clone(), actor.clone());
         let deliver: Deliver = Arc::new(move |event| actor.cast(Message::Event(event)).is_ok());
         let ask: Ask = Arc::new(move |answer| asked.cast(Message::Rest(answer)).is_ok());
-        let mailbox = Mailbox { deliver, ask, depth: depth.clone() };
+        let reach: Reach = Arc::new(move |seq| {
+            let _ = reached.cast(Message::Reached(seq));
+        });
+        let mailbox = Mailbox { deliver, ask, reach, depth: depth.clone() };
         let mut mailboxes = self.mailboxes.write().unwrap_or_else(PoisonError::into_inner);
         mailboxes.by_name.insert(name, mailbox);
         Entered { depth, unheard: mailboxes.unheard.remove(&name) }
@@ -116,21 +123,30 @@ impl Addresses {
     }
 
     /// Gives an event to a machine. One that is down finds it in the log when it is back.
-    pub(crate) fn deliver(&self, name: Name, event: Arc<Event>) {
-        let known = self.mailboxes.read().unwrap_or_else(PoisonError::into_inner).by_name.get(&name).cloned();
-        let mailbox = known.or_else(|| {
-            let mut mailboxes = self.mailboxes.write().unwrap_or_else(PoisonError::into_inner);
-            let entered = mailboxes.by_name.get(&name).cloned();
-            if entered.is_none() {
-                mailboxes.unheard.insert(name);
-            }
-            entered
-        });
-        if let Some(mailbox) = mailbox {
+    pub(crate) fn deliver(&self, name: Name, event: &Arc<Event>) {
+        let give = |mailbox: &Mailbox| {
             mailbox.depth.fetch_add(1, Ordering::Relaxed);
-            if !(mailbox.deliver)(event) {
+            if !(mailbox.deliver)(event.clone()) {
                 mailbox.depth.fetch_sub(1, Ordering::Relaxed);
             }
+        };
+        if let Some(mailbox) = self.mailboxes.read().unwrap_or_else(PoisonError::into_inner).by_name.get(&name) {
+            return give(mailbox);
+        }
+        let mut mailboxes = self.mailboxes.write().unwrap_or_else(PoisonError::into_inner);
+        match mailboxes.by_name.get(&name) {
+            Some(mailbox) => give(mailbox),
+            None => {
+                mailboxes.unheard.insert(name);
+            }
+        }
+    }
+
+    /// Tells a machine how far the log is.
+    pub(crate) fn reached(&self, name: Name, seq: u64) {
+        let mailboxes = self.mailboxes.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(mailbox) = mailboxes.by_name.get(&name) {
+            (mailbox.reach)(seq);
         }
     }
 
@@ -147,6 +163,13 @@ impl Addresses {
             rest &= !ask(answer) || answered.await.unwrap_or(true);
         }
         rest
+    }
+
+    /// Whether as many events as may wait for one of these machines.
+    pub(crate) fn any_full(&self, mut limits: impl Iterator<Item = (Name, usize)>) -> bool {
+        let mailboxes = self.mailboxes.read().unwrap_or_else(PoisonError::into_inner);
+        let depth = |name| mailboxes.by_name.get(&name).map_or(0, |mailbox| mailbox.depth.load(Ordering::Relaxed));
+        limits.any(|(name, limit)| depth(name) >= limit)
     }
 
     /// Events that wait for a machine.

@@ -15,7 +15,7 @@ use gatehouse_core::device::link::{Announcement, Intake, Refused, Uplink};
 use gatehouse_core::device::shadow::TwinCall;
 use gatehouse_core::device::telemetry::{PointName, Value};
 use gatehouse_core::device::tells;
-use gatehouse_core::event::Body;
+use gatehouse_core::event::{Body, code_of};
 use gatehouse_core::id::DeviceId;
 use gatehouse_core::recognition::{Observation, Seen};
 use jiff::{SignedDuration, Timestamp};
@@ -215,9 +215,8 @@ impl Ingress {
 
     /// Whether a mailbox on the way of an event holds as much as it may: nothing is cast into it then.
     fn mailboxes_full(&self, device: DeviceId) -> bool {
-        let depth = |name| self.shared.addresses.depth(name);
-        let office = [Name::LifeSafety, Name::Rule, Name::Operator, Name::Alarm, Name::WorkOrder];
-        depth(Name::Device(device)) >= DEVICE_LIMIT || office.into_iter().any(|name| depth(name) >= LIMIT)
+        let office = Name::OFFICE.map(|name| (name, LIMIT));
+        self.shared.addresses.any_full(office.into_iter().chain([(Name::Device(device), DEVICE_LIMIT)]))
     }
 
     /// Waits for a commit; on an error also says whether the entry is still queued.
@@ -447,7 +446,8 @@ fn number_of(body: &Body, seq: Option<u64>, observed_at: Option<Timestamp>) -> O
     let digest = ring::digest::digest(&ring::digest::SHA256, &said);
     let hash = digest.as_ref().iter().take(8).fold(0_u64, |sum, byte| (sum << 8) | u64::from(*byte));
     let at = observed_at.map(|at| at.to_string()).unwrap_or_default();
-    Some(format!("{}:{seq}:{at}:{hash:016x}", body.code()))
+    let code = std::str::from_utf8(&said).map(code_of).unwrap_or_default();
+    Some(format!("{code}:{seq}:{at}:{hash:016x}"))
 }
 
 impl Intake for Ingress {

@@ -263,7 +263,7 @@ impl System {
             gallery: watch::channel(1).0,
             room: watch::channel(Room::Enough).0,
             tasks: Mutex::default(),
-            journal_done: Mutex::new(Some(tokio::spawn(journal.run()))),
+            journal_done: Mutex::new(Some(journal.start()?)),
             telemetry_done: Mutex::new(Some(tokio::spawn(telemetry_work))),
             shared,
         };
@@ -294,6 +294,7 @@ impl System {
         system.spawn(system.clone().reconcile());
         system.spawn(system.clone().watch_store());
         system.spawn(system.clone().watch_refused());
+        system.spawn(system.clone().watch_reach());
         system.spawn(system.clone().watch_clock());
         if let Some(free) = free {
             system.spawn(system.clone().watch_disk(free));

@@ -32,6 +32,9 @@ const STEPS: u32 = 32;
 /// Events in a row that a machine may pass over without a mark.
 const UNMARKED: u32 = 256;
 
+/// A machine that stands so many events behind the log, though none was for it, writes down that it has come along.
+const FAR: u64 = 4_096;
+
 /// What a shell is told.
 pub(crate) enum Message<C, R> {
     /// An event of the log.
@@ -44,6 +47,8 @@ pub(crate) enum Message<C, R> {
     Wake,
     /// Panic now: drills of the supervision.
     Fail,
+    /// So far is the log; everything of it that is for this machine was said before.
+    Reached(u64),
     /// Answer once everything said before is done: whether nothing is due. For drills.
     Rest(oneshot::Sender<bool>),
 }
@@ -338,6 +343,12 @@ impl<M: Machine> Actor for Shell<M> {
                 earliest = now.checked_add(SignedDuration::from_millis(1)).ok();
             }
             Message::Fail => panic!("told to fail"),
+            Message::Reached(seq) => {
+                if seq >= running.seq + FAR {
+                    running.seq = seq;
+                    let _ = self.close(running);
+                }
+            }
             Message::Rest(answer) => {
                 let now = self.shared.clock.now();
                 let _ = answer.send(running.timer.as_ref().is_none_or(|(due, _)| *due > now));

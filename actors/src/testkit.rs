@@ -75,6 +75,11 @@ impl System {
         }
     }
 
+    /// Tells machines now how far the log is, as is done every minute.
+    pub fn drill_reach(&self) {
+        self.shared().journal.tell_reach();
+    }
+
     /// Stops everything at once, as a power cut would: nothing queued is written.
     pub fn drill_power_cut(&self) {
         self.cut();

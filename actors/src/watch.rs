@@ -17,6 +17,8 @@ use tracing::{error, info, warn};
 const DISK_EVERY: Duration = Duration::from_secs(5);
 /// How often it is looked whether the file of refused entries is still there.
 const REFUSED_EVERY: Duration = Duration::from_secs(60);
+/// How often machines that nothing was for are told how far the log is.
+const REACH_EVERY: Duration = Duration::from_secs(60);
 /// The zone of the alarm about refused entries.
 const REFUSED: &str = "refused";
 
@@ -48,6 +50,14 @@ impl System {
             if away.changed().await.is_err() {
                 return;
             }
+        }
+    }
+
+    /// Machines that nothing was for come along with the log: after a restart they read on from near its end.
+    pub(crate) async fn watch_reach(self) {
+        loop {
+            tokio::time::sleep(REACH_EVERY).await;
+            self.shared().journal.tell_reach();
         }
     }
 

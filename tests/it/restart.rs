@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use gatehouse_actors::{Policy, testkit::Part};
 use gatehouse_core::alarm::AlarmKind;
-use gatehouse_core::device::link::{Outcome, Verb};
+use gatehouse_core::device::link::{Outcome, Uplink, Verb};
 use gatehouse_tests::compound::{Compound, id};
 use std::time::{Duration, Instant};
 
@@ -81,6 +81,32 @@ async fn a_read_found_too_late_is_recorded_and_opens_nothing() {
     assert!(site.all_told().is_empty());
     assert_eq!(site.count("select count(*) from command where state = 'expired'").await, 1);
     assert_eq!(site.count("select count(*) from access_record where granted").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_machine_that_nothing_was_for_comes_along_with_the_log_and_misses_nothing_after_it() {
+    let mut site = Compound::start().await;
+    let call = || Uplink::Happening { device: id("smoke-1"), seq: None, observed_at: None, what: "help_call".into() };
+    for _ in 0..6 {
+        join_all((0..400).map(|_| site.say(call()))).await.into_iter().for_each(|taken| taken.unwrap());
+    }
+    site.settle().await;
+    let stands = "select seq from machine where key = 'life_safety'";
+    let end = "select max(seq) from event_log";
+    assert!(site.count(stands).await < 4_096, "nothing was for it");
+    site.system.drill_reach();
+    site.settle().await;
+    let reached = site.count(stands).await;
+    assert!(reached > 4_096 && reached <= site.count(end).await, "{reached}");
+    site.system.drill_reach();
+    site.settle().await;
+    assert_eq!(site.count(stands).await, reached, "near the end it is left where it stands");
+    site.word("panel", "point.2", "alarm").await;
+    site.state("door-1", "released").await;
+    site.cut_and_restart().await;
+    site.state("door-1", "released").await;
+    site.settle().await;
+    assert_eq!(site.count("select occurrences::bigint from alarm where kind = 'fire'").await, 1);
 }
 
 /// The compound's now as PostgreSQL reads it.

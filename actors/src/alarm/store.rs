@@ -1,6 +1,7 @@
 //! Alarms and their timelines.
 
 use super::{AlarmQuery, AlarmView, NoteView};
+use crate::copy::Rows;
 use crate::error::{Doing, StoreError};
 use crate::store::{column, newest};
 use gatehouse_core::alarm::{Alarm, AlarmKind, Facts, Key, Note, Priority};
@@ -78,18 +79,18 @@ fn ids(devices: &[DeviceId]) -> String {
 
 /// Appends lines to the alarms' timelines.
 pub(crate) async fn note(conn: &mut PgConnection, rows: &[&Note]) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "insert into alarm_note (alarm, at, code, by, params)
-         select * from unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::jsonb[])",
-    )
-    .bind(column(rows, |row| row.alarm.0))
-    .bind(column(rows, |row| row.at.to_sqlx()))
-    .bind(column(rows, |row| row.code.as_str()))
-    .bind(column(rows, |row| row.by.as_str()))
-    .bind(column(rows, |row| Json(&row.params)))
-    .execute(conn)
-    .await?;
-    Ok(())
+    let mut lines = Rows::default();
+    for row in rows {
+        let params = serde_json::to_string(&row.params).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
+        lines
+            .row(5)
+            .uuid(Some(row.alarm.0))
+            .timestamptz(Some(row.at))
+            .text(Some(&row.code))
+            .text(Some(&row.by))
+            .jsonb(&params);
+    }
+    lines.copy(conn, "copy alarm_note (alarm, at, code, by, params) from stdin (format binary)").await
 }
 
 #[derive(sqlx::FromRow)]

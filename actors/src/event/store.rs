@@ -61,7 +61,8 @@ async fn copy(conn: &mut PgConnection, events: &[&Logged]) -> Result<(), sqlx::E
             .text(source_key.as_deref())
             .jsonb(&body);
     }
-    let statement = "copy event_log (seq, id, received_at, observed_at, device, place, cause, by, code, shown, source_key, body)
+    let statement =
+        "copy event_log (seq, id, received_at, observed_at, device, place, cause, by, code, shown, source_key, body)
                      from stdin (format binary)";
     rows.copy(conn, statement).await
 }

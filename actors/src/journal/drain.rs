@@ -188,7 +188,7 @@ impl Journal {
                 let events =
                     entries.iter().filter_map(|placed| placed.entry.as_ref().ok()).flat_map(|entry| &entry.events);
                 let events: Vec<_> = events.map(|logged| &*logged.event).collect();
-                if !events.is_empty() && event::store::knows(&self.0.pool, &events).await? {
+                if !events.is_empty() && event::store::knows(self.pool(), &events).await? {
                     continue;
                 }
             }
@@ -236,7 +236,7 @@ impl Journal {
     /// How far the spill is drained, as the database says.
     async fn position(&self) -> Result<Position, sqlx::Error> {
         let Some(spill) = &self.0.spill else { return Err(sqlx::Error::WorkerCrashed) };
-        let stored = match event::store::machine(&self.0.pool, KEY).await {
+        let stored = match event::store::machine(self.pool(), KEY).await {
             Ok(stored) => stored,
             Err(StoreError::Database { source, .. }) => return Err(source),
             Err(StoreError::Unreadable { .. }) => None,

@@ -43,7 +43,7 @@ use sqlx::PgPool;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::sync::{Notify, oneshot, watch};
 
 /// Commands remembered for a repeated order while the ledger cannot be read.
@@ -156,6 +156,8 @@ impl State {
 
 struct Inner {
     pool: PgPool,
+    /// The writer's own, once it runs.
+    own_pool: OnceLock<PgPool>,
     clock: Clock,
     bus: Bus,
     tally: Arc<Tally>,
@@ -209,6 +211,9 @@ pub enum JournalError {
         #[source]
         source: sqlx::Error,
     },
+    /// The writer's thread.
+    #[error("the journal's writer does not start: the machine has no room for another thread")]
+    Thread(#[source] std::io::Error),
     /// The spill's directory.
     #[error("the spill directory {} cannot be used: check its permissions, or set database.spill_mb = 0", dir.display())]
     Spill {
@@ -230,6 +235,7 @@ impl Inner {
         let Surroundings { pool, clock, bus, tally, video, addresses, spill } = around;
         let inner = Self {
             pool,
+            own_pool: OnceLock::new(),
             clock,
             bus,
             tally,
@@ -340,6 +346,10 @@ impl Journal {
             health.oldest_at = spill.oldest_at();
         }
         health
+    }
+
+    fn pool(&self) -> &PgPool {
+        self.0.own_pool.get().unwrap_or(&self.0.pool)
     }
 
     fn state(&self) -> State {

@@ -2,7 +2,7 @@
 
 use super::refused::Kept;
 use super::sorted::Sorted;
-use super::{Journal, Logged, Mark, Queued, RECENT_COMMANDS, Spill, State, lock};
+use super::{Journal, JournalError, Logged, Mark, Queued, RECENT_COMMANDS, Spill, State, lock};
 use crate::access::AccessView;
 use crate::address::Name;
 use crate::alarm::AlarmView;
@@ -15,10 +15,13 @@ use crate::video::Bookmark;
 use gatehouse_core::effect::Record;
 use gatehouse_core::event::Event;
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 use tracing::{error, warn};
 
 /// A commit that takes longer is one whose answer is lost: devices wait 10 s for theirs.
@@ -30,6 +33,8 @@ pub(super) const PAUSE: Duration = Duration::from_millis(50);
 /// The longest pause between two tries.
 pub(super) const PAUSE_MAX: Duration = Duration::from_secs(2);
 
+/// The writer's connections: one writes, one drains the spill.
+const CONNECTIONS: u32 = 2;
 /// Groups that are safe and wait to be told: beyond it the writer waits.
 const TOLD: usize = 2;
 
@@ -41,11 +46,42 @@ pub(super) enum Outcome {
 }
 
 impl Journal {
-    /// Writes until it is closed and empty. What is safe is told apart from the writing: while a group is told, the database
-    /// has the next.
-    pub(crate) async fn run(self) {
+    /// Writes until it is closed and empty, on a thread of its own: in a storm no queue of tasks stands between the database's
+    /// answers and the next group. It ends too when what is given back is dropped, or aborted.
+    pub(crate) fn start(self) -> Result<JoinHandle<()>, JournalError> {
+        let tellers = Handle::current();
+        let (alive, gone) = oneshot::channel::<()>();
+        let (ended, end) = oneshot::channel();
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(JournalError::Thread)?;
+        let work = move || {
+            let writing = async {
+                tokio::select! {
+                    () = self.run(tellers) => {}
+                    _ = gone => {}
+                }
+                if let Some(own) = self.0.own_pool.get() {
+                    own.close().await;
+                }
+            };
+            let _ = ended.send(catch_unwind(AssertUnwindSafe(|| runtime.block_on(writing))));
+        };
+        std::thread::Builder::new().name("journal".into()).spawn(work).map_err(JournalError::Thread)?;
+        Ok(tokio::spawn(async move {
+            let _alive = alive;
+            if let Ok(Err(panic)) = end.await {
+                std::panic::resume_unwind(panic);
+            }
+        }))
+    }
+
+    /// What is safe is told apart from the writing: while a group is told, the database has the next.
+    async fn run(&self, tellers: Handle) {
+        // Connections belong to the thread that opened them.
+        let pool = &self.0.pool;
+        let own = pool.options().clone().min_connections(0).max_connections(CONNECTIONS);
+        let _ = self.0.own_pool.set(own.connect_lazy_with((*pool.connect_options()).clone()));
         let (say, told) = mpsc::channel(TOLD);
-        let telling = tokio::spawn(self.clone().tell_all(told));
+        let telling = tellers.spawn(self.clone().tell_all(told));
         tokio::select! {
             () = self.write_all(say) => {}
             () = self.drain_all() => {}
@@ -158,7 +194,7 @@ impl Journal {
     /// written again: its rows have their own ids.
     pub(super) async fn knows(&self, group: &[Queued]) -> Result<bool, sqlx::Error> {
         let events: Vec<_> = group.iter().flat_map(|queued| &queued.events).map(|logged| &*logged.event).collect();
-        Ok(!events.is_empty() && event::store::knows(&self.0.pool, &events).await?)
+        Ok(!events.is_empty() && event::store::knows(self.pool(), &events).await?)
     }
 
     /// Writes the entries of a refused group each on its own; one that is refused by itself is kept aside.
@@ -278,7 +314,7 @@ impl Journal {
             return Ok(());
         }
         let began = Instant::now();
-        let mut tx = self.0.pool.begin().await?;
+        let mut tx = self.pool().begin().await?;
         let events = kept(group);
         if !events.is_empty() {
             event::store::append(&mut tx, &events, how).await?;

@@ -11,7 +11,8 @@ const DOING: &str = "serve the bench";
 pub(in crate::telemetry) async fn copy(pool: &PgPool, readings: usize, at: Timestamp) -> Result<(), StoreError> {
     let mut rows = Rows::default();
     for n in 0..readings {
-        let (series, segment) = (i32::try_from(n % 1_000).unwrap_or_default(), i16::try_from(n % 10).unwrap_or_default());
+        let (series, segment) =
+            (i32::try_from(n % 1_000).unwrap_or_default(), i16::try_from(n % 10).unwrap_or_default());
         rows.row(4).timestamptz(Some(at)).float8(Some(n as f64)).int4(series).int2(segment);
     }
     let mut conn = pool.acquire().await.doing(DOING)?;
