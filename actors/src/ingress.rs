@@ -88,11 +88,19 @@ struct Counters {
     last_refusal: Mutex<String>,
 }
 
+/// A number as it is remembered: half the room of its text, and compared at a glance.
+type Digest = u128;
+
+fn digest(number: &str) -> Digest {
+    let sum = ring::digest::digest(&ring::digest::SHA256, number.as_bytes());
+    sum.as_ref().iter().take(size_of::<Digest>()).fold(0, |sum, byte| (sum << 8) | Digest::from(*byte))
+}
+
 /// What a device said lately.
 #[derive(Default)]
 struct Heard {
     words: BTreeMap<PointName, Value>,
-    numbers: VecDeque<(String, Timestamp)>,
+    numbers: VecDeque<(Digest, Timestamp)>,
     /// Reports whose words are known here and not committed yet.
     on_the_way: Arc<AtomicUsize>,
 }
@@ -158,7 +166,7 @@ impl Ingress {
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         for (device, number, at) in said {
             let numbers = &mut heard.entry(device).or_default().numbers;
-            numbers.push_back((number, at));
+            numbers.push_back((digest(&number), at));
             if numbers.len() > REMEMBERED {
                 numbers.pop_front();
             }
@@ -230,13 +238,14 @@ impl Ingress {
     }
 
     fn repeated(&self, device: DeviceId, number: &str, has_clock: bool, now: Timestamp) -> bool {
+        let number = digest(number);
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         let numbers = &mut heard.entry(device).or_default().numbers;
         let known = numbers
             .iter()
-            .any(|(known, at)| known == number && (has_clock || now.duration_since(*at).abs() < SAME_NUMBER));
+            .any(|(known, at)| *known == number && (has_clock || now.duration_since(*at).abs() < SAME_NUMBER));
         if !known {
-            numbers.push_back((number.to_owned(), now));
+            numbers.push_back((number, now));
             if numbers.len() > REMEMBERED {
                 numbers.pop_front();
             }
@@ -246,9 +255,10 @@ impl Ingress {
 
     /// Forgets a number whose event was not taken, so that the device may send it again.
     fn forget(&self, device: DeviceId, number: &str) {
+        let number = digest(number);
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(heard) = heard.get_mut(&device) {
-            heard.numbers.retain(|(known, _)| known != number);
+            heard.numbers.retain(|(known, _)| *known != number);
         }
     }
 

@@ -22,6 +22,7 @@ mod prepared;
 mod root;
 mod shell;
 mod supervise;
+mod trace;
 mod watch;
 
 pub mod access;
@@ -52,6 +53,7 @@ pub use journal::{JournalError, JournalHealth, SpillConfig};
 pub use meter::{Distribution, Figures, JournalFigures};
 pub use root::{StartError, System, SystemConfig};
 pub use supervise::{ActorHealth, Policy};
+pub use trace::Trace;
 pub use video::marks::MarkQuery;
 pub use video::{Bookmark, NoVideo, VideoLink};
 pub use watch::FreeSpace;

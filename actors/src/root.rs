@@ -18,6 +18,7 @@ use crate::rule::feed::Feed;
 use crate::shell::{Load, Message, Shared, Shell};
 use crate::store::MigrateError;
 use crate::supervise::{Happened, Health, Order, Policy, Spawn, Supervisor, Told};
+use crate::trace::Trace;
 use crate::video::{NoVideo, VideoLink};
 use crate::watch::FreeSpace;
 use crate::{access, alarm, event, outbox, rule, store, telemetry, video, workorder};
@@ -86,6 +87,8 @@ pub struct SystemConfig {
     pub outbox: OutboxConfig,
     /// How long readings are kept.
     pub keep: telemetry::Keep,
+    /// Where the way of events is noted down.
+    pub trace: Trace,
 }
 
 impl SystemConfig {
@@ -105,6 +108,7 @@ impl SystemConfig {
             chaos_kills_per_s: 0.0,
             outbox: OutboxConfig::default(),
             keep: telemetry::Keep::default(),
+            trace: Trace::default(),
         }
     }
 }
@@ -188,7 +192,19 @@ impl System {
         #[cfg(feature = "chaos")]
         let (config, kills_per_s) = crate::chaos::prepare(config);
         let SystemConfig {
-            pool, clock, site, downlinks, video, master_key, restarts, spill, free, outbox, keep, ..
+            pool,
+            clock,
+            site,
+            downlinks,
+            video,
+            master_key,
+            restarts,
+            spill,
+            free,
+            outbox,
+            keep,
+            trace,
+            ..
         } = config;
         store::migrate(&pool).await?;
         if let Some(site) = &site {
@@ -216,9 +232,10 @@ impl System {
             video: video.clone(),
             addresses: addresses.clone(),
             spill,
+            trace: trace.clone(),
         };
         let journal = Journal::open(around).await?;
-        let (dispatch, hand_on) = Dispatch::new(downlinks, addresses.clone(), journal.away());
+        let (dispatch, hand_on) = Dispatch::new(downlinks, addresses.clone(), journal.away(), trace);
         let (telemetry, telemetry_work) = telemetry::History::open(pool.clone(), clock.clone(), keep).await?;
         let shared = Arc::new(Shared {
             pool: pool.clone(),
@@ -551,7 +568,7 @@ impl System {
         if same_kind {
             if let Some(shell) = shared.addresses.device(id) {
                 let call = TwinCall::Redefine(Box::new(spec));
-                let _ = shell.cast(Message::Call { call, by: "system".into(), answer: None });
+                let _ = shell.cast(Message::call(call, "system", None));
             }
             return Ok(());
         }
@@ -635,6 +652,11 @@ impl System {
     /// Since when it runs.
     pub fn since(&self) -> Timestamp {
         self.0.since
+    }
+
+    /// Where the way of events and requests is noted down.
+    pub fn trace(&self) -> &Trace {
+        self.0.shared.journal.trace()
     }
 
     /// Now, by the system's clock.

@@ -10,11 +10,13 @@ use crate::clock::Clock;
 use crate::command::Dispatch;
 use crate::journal::{Entry, Journal, Mark, NewEvent, Receipt};
 use crate::prepared::{Prepared, Stored};
+use crate::trace::{self, Trace};
 use gatehouse_core::device::link::Downlink;
 use gatehouse_core::effect::{Effect, Record};
 use gatehouse_core::event::Event;
 use gatehouse_core::machine::{Context, Machine};
 use gatehouse_core::site::Compound;
+use gatehouse_core::trace::Note;
 use jiff::{SignedDuration, Timestamp};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use sqlx::PgPool;
@@ -25,6 +27,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tracing::debug;
+use uuid::Uuid;
 
 /// Steps of one entry: while more events wait in the mailbox, a machine goes on before its state is written down.
 const STEPS: u32 = 32;
@@ -40,7 +43,7 @@ pub(crate) enum Message<C, R> {
     /// An event of the log.
     Event(Arc<Event>),
     /// A question or order; the answer comes with the receipt of its commit.
-    Call { call: C, by: String, answer: Option<oneshot::Sender<(R, Receipt)>> },
+    Call { call: C, by: String, answer: Option<oneshot::Sender<(R, Receipt)>>, request: Option<Uuid> },
     /// Measures wait in the slot.
     Poke,
     /// Something is due.
@@ -51,6 +54,13 @@ pub(crate) enum Message<C, R> {
     Reached(u64),
     /// Answer once everything said before is done: whether nothing is due. For drills.
     Rest(oneshot::Sender<bool>),
+}
+
+impl<C, R> Message<C, R> {
+    /// A question or order, by the request that this task answers.
+    pub(crate) fn call(call: C, by: impl Into<String>, answer: Option<oneshot::Sender<(R, Receipt)>>) -> Self {
+        Message::Call { call, by: by.into(), answer, request: trace::request() }
+    }
 }
 
 /// What all shells share.
@@ -124,6 +134,7 @@ struct Steps {
     events: Vec<NewEvent>,
     records: Vec<Record>,
     downlinks: Vec<Downlink>,
+    request: Option<Uuid>,
 }
 
 impl<M: Machine> Drop for Running<M> {
@@ -139,6 +150,7 @@ struct Origin<'a> {
     cause: Option<&'a Event>,
     now: Timestamp,
     by: &'a str,
+    request: Option<Uuid>,
 }
 
 impl<M: Machine> Shell<M> {
@@ -148,11 +160,16 @@ impl<M: Machine> Shell<M> {
         step(&Context { now, wall, compound: &compound, access: &access })
     }
 
+    fn trace(&self) -> &Trace {
+        self.shared.journal.trace()
+    }
+
     /// Adds what follows from a step to the open entry.
     fn collect(&self, running: &mut Running<M>, effects: Vec<Effect>, origin: &Origin<'_>) {
         let compound = self.shared.compound();
         let open = &mut running.open;
         open.count += 1;
+        open.request = origin.request;
         for effect in effects {
             match effect {
                 Effect::Emit { device, body } => open.events.push(NewEvent {
@@ -160,7 +177,7 @@ impl<M: Machine> Shell<M> {
                     observed_at: origin.cause.and_then(|cause| cause.observed_at),
                     device,
                     place: device.and_then(|id| compound.device(id)).map(|spec| spec.place),
-                    cause: origin.cause.and_then(Event::leads_on),
+                    cause: origin.cause.map(|cause| cause.id),
                     by: origin.by.to_owned(),
                     source_key: None,
                     body,
@@ -168,6 +185,18 @@ impl<M: Machine> Shell<M> {
                 Effect::Keep(record) => open.records.push(record),
                 Effect::Send(downlink) => {
                     debug!(device.id = %downlink.device, verb = downlink.verb.word(), "Downlink");
+                    let (command, device, verb) = (downlink.command, downlink.device, downlink.verb.word());
+                    let (cause, request) = (origin.cause.map(|cause| cause.id), origin.request);
+                    let machine = || running.key.clone();
+                    self.trace().note(|at| Note::Ordered {
+                        command,
+                        device,
+                        verb,
+                        cause,
+                        machine: machine(),
+                        request,
+                        at,
+                    });
                     open.downlinks.push(downlink);
                 }
             }
@@ -176,9 +205,9 @@ impl<M: Machine> Shell<M> {
 
     /// Queues the open entry with the machine's new position, and sends what is to be sent.
     fn close(&self, running: &mut Running<M>) -> Receipt {
-        let Steps { events, records, downlinks, .. } = std::mem::take(&mut running.open);
+        let Steps { events, records, downlinks, request, .. } = std::mem::take(&mut running.open);
         let mark = Mark { key: running.key.clone(), seq: running.seq, state: running.machine.snapshot() };
-        let receipt = self.shared.journal.submit(Entry { mark: Some(mark), events, records });
+        let receipt = self.shared.journal.submit(Entry { mark: Some(mark), events, records, request });
         let receipt = if downlinks.is_empty() { receipt } else { self.shared.dispatch.take(downlinks, receipt) };
         self.show(running);
         receipt
@@ -225,7 +254,12 @@ impl<M: Machine> Shell<M> {
             return;
         }
         let now = event.received_at;
+        let began = self.trace().now();
         let effects = self.with(now, |cx| running.machine.step(event, cx));
+        if let Some(began) = began {
+            let (event, machine, effects) = (event.id, running.key.clone(), effects.len());
+            self.trace().note(|ended| Note::Stepped { event, machine, began, ended, effects });
+        }
         running.seq = event.seq;
         // What changed nothing may be read again after a restart; but not more of it than is read in a moment.
         let marked = running.open.count > 0 || running.unmarked >= UNMARKED;
@@ -235,7 +269,7 @@ impl<M: Machine> Shell<M> {
             return;
         }
         running.unmarked = 0;
-        self.collect(running, effects, &Origin { cause: Some(event), now, by: &self.by });
+        self.collect(running, effects, &Origin { cause: Some(event), now, by: &self.by, request: None });
         // A command does not wait for other steps.
         if running.open.count >= STEPS || !running.open.downlinks.is_empty() {
             let _ = self.close(running);
@@ -283,7 +317,7 @@ impl<M: Machine> Actor for Shell<M> {
         let now = self.shared.clock.now();
         let effects = self.with(now, |cx| running.machine.restored(cx));
         if fresh || !effects.is_empty() || running.machine.moved() == Some(true) {
-            let _ = self.carry_out(&mut running, effects, &Origin { cause: None, now, by: &self.by });
+            let _ = self.carry_out(&mut running, effects, &Origin { cause: None, now, by: &self.by, request: None });
         }
         self.show(&mut running);
         self.wind(&me, &mut running, None);
@@ -310,10 +344,10 @@ impl<M: Machine> Actor for Shell<M> {
                 // Last, so that an empty mailbox means that what followed is queued too.
                 running.depth.fetch_sub(1, Ordering::Release);
             }
-            Message::Call { call, by, answer } => {
+            Message::Call { call, by, answer, request } => {
                 let now = self.shared.clock.now();
                 let (reply, effects) = self.with(now, |cx| running.machine.call(call, cx));
-                let receipt = self.carry_out(running, effects, &Origin { cause: None, now, by: &by });
+                let receipt = self.carry_out(running, effects, &Origin { cause: None, now, by: &by, request });
                 if let Some(answer) = answer {
                     let _ = answer.send((reply, receipt));
                 }
@@ -326,7 +360,8 @@ impl<M: Machine> Actor for Shell<M> {
                     if effects.is_empty() && running.machine.moved() != Some(true) {
                         self.show(running);
                     } else {
-                        let _ = self.carry_out(running, effects, &Origin { cause: None, now, by: &self.by });
+                        let _ =
+                            self.carry_out(running, effects, &Origin { cause: None, now, by: &self.by, request: None });
                     }
                 }
             }
@@ -337,7 +372,7 @@ impl<M: Machine> Actor for Shell<M> {
                 if effects.is_empty() && running.machine.moved() != Some(true) {
                     self.show(running);
                 } else {
-                    let _ = self.carry_out(running, effects, &Origin { cause: None, now, by: &self.by });
+                    let _ = self.carry_out(running, effects, &Origin { cause: None, now, by: &self.by, request: None });
                 }
                 // A machine that wants to be woken in the past gets a breath in between.
                 earliest = now.checked_add(SignedDuration::from_millis(1)).ok();

@@ -11,6 +11,7 @@ use crate::prepared::Prepared;
 use crate::root::StartError;
 use crate::shell::{Load, Message, Shared, Shell};
 use crate::supervise::{Order, Policy, Spawn, Supervisor};
+use crate::trace::Trace;
 use crate::video::NoVideo;
 use crate::{access, alarm, telemetry};
 use gatehouse_core::device::link::DeviceKind;
@@ -55,10 +56,11 @@ impl Yardstick {
             video: Arc::new(NoVideo),
             addresses: addresses.clone(),
             spill: None,
+            trace: Trace::default(),
         };
         let journal = Journal::closed(around);
         let away = journal.away();
-        let (dispatch, _) = Dispatch::new(mpsc::channel(1).0, addresses.clone(), away.clone());
+        let (dispatch, _) = Dispatch::new(mpsc::channel(1).0, addresses.clone(), away.clone(), Trace::default());
         let telemetry = telemetry::History::idle(pool.clone(), Clock::real());
         let shared = Arc::new(Shared {
             pool,

@@ -5,7 +5,9 @@
 
 pub mod mqtt;
 pub mod onvif;
+pub mod otlp;
 mod quiet;
 pub mod reconnect;
 pub mod sim;
+mod tls;
 pub mod webhook;

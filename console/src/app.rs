@@ -11,6 +11,7 @@ use crate::onvif::Onvif;
 use gatehouse_actors::staff::{self, AuditEntry};
 use gatehouse_actors::{Error, System, views::ClipRow};
 use gatehouse_adapters::mqtt::broker::Broker;
+use gatehouse_adapters::otlp::Exporter;
 use gatehouse_core::id::{ClipId, PictureId};
 use gatehouse_vision::Vision;
 use gatehouse_vision::recognizer::Recognizer;
@@ -50,6 +51,8 @@ pub struct Parts {
     pub memory_mb: u32,
     /// Days for which pictures of reads and faces are kept; 0: for ever.
     pub picture_days: u32,
+    /// Sends traces, where a collector is configured.
+    pub exporter: Option<Exporter>,
 }
 
 /// The running console.
@@ -130,6 +133,11 @@ impl App {
     /// Days for which pictures of reads and faces are kept; 0: for ever.
     pub fn picture_days(&self) -> u32 {
         self.parts.picture_days
+    }
+
+    /// Sends traces, where a collector is configured.
+    pub fn exporter(&self) -> Option<&Exporter> {
+        self.parts.exporter.as_ref()
     }
 
     /// Sessions of this run.

@@ -8,6 +8,7 @@ use crate::demo::Demo;
 use crate::onvif::{Known, Onvif};
 use crate::provision::{self, Cluster, ClusterOptions, InstanceLock, Progress, Provided, Provision};
 use crate::secrets::{self, Secrets};
+use crate::traces::{self, Traces};
 use crate::{auth, backup, metrics, routes, site, webhooks};
 use anyhow::{Context, bail};
 use axum_server::accept::NoDelayAcceptor;
@@ -32,6 +33,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// Commands waiting for the broker's client; a command that finds no room fails and says so.
@@ -69,7 +71,9 @@ pub struct Running {
     pub table: Vec<crate::router::Route>,
     stop: CancellationToken,
     server: tokio::task::JoinHandle<()>,
+    watches: JoinSet<()>,
     cluster: Option<Arc<Cluster>>,
+    traces: Option<Traces>,
     _lock: InstanceLock,
 }
 
@@ -131,6 +135,8 @@ pub async fn start(options: Options, progress: &mut (dyn Progress + Send)) -> an
         minute_days: config.telemetry.minute_days,
         hour_days: config.telemetry.hour_days,
     };
+    let (trace, traces) = traces::open(&config.traces, system_config.clock.clone())?;
+    system_config.trace = trace;
     let system = System::start(system_config).await.context("starting the actors")?;
 
     let (broker, mqtt_config) = open_broker(&config, &definition, &secrets).await?;
@@ -185,29 +191,48 @@ pub async fn start(options: Options, progress: &mut (dyn Progress + Send)) -> an
         metrics: Access { token, loopback: config.metrics.loopback },
         memory_mb: config.limits.memory_mb,
         picture_days: config.recognition.picture_days,
+        exporter: traces.as_ref().map(|traces| traces.exporter.clone()),
     });
+    let mut watches = JoinSet::new();
     if let Some(recognizer) = recognizer {
         crate::gallery::enrol_demo_face(&app, &recognizer).await?;
-        tokio::spawn(crate::gallery::follow(app.system().clone(), vision, recognizer));
+        watches.spawn(crate::gallery::follow(app.system().clone(), vision, recognizer));
     }
-    tokio::spawn(crate::api::health::publish(app.clone()));
-    tokio::spawn(metrics::budget::watch(app.clone()));
-    tokio::spawn(crate::recording::watch(app.clone()));
+    watches.spawn(crate::api::health::publish(app.clone()));
+    watches.spawn(metrics::budget::watch(app.clone()));
+    watches.spawn(crate::recording::watch(app.clone()));
     let pictures = app.data().join("pictures");
-    tokio::spawn(crate::pictures::forget_old(pictures, app.picture_days(), app.system().clone()));
-    tokio::spawn(app.backup().clone().run(app.system().clone()));
+    watches.spawn(crate::pictures::forget_old(pictures, app.picture_days(), app.system().clone()));
+    watches.spawn(app.backup().clone().run(app.system().clone()));
     let (router, table) = routes::build(app.clone());
     let secure = tls.is_some();
     let server = tokio::spawn(serve(listener, router, tls, stop.clone()));
-    Ok(Running { app, address, tls: secure, first_password, table, stop, server, cluster, _lock: lock })
+    Ok(Running {
+        app,
+        address,
+        tls: secure,
+        first_password,
+        table,
+        stop,
+        server,
+        watches,
+        cluster,
+        traces,
+        _lock: lock,
+    })
 }
 
 impl Running {
     /// Stops everything in order: pages, devices, video, actors, database.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
         self.stop.cancel();
+        // What is stopped on purpose is no trouble.
+        self.watches.shutdown().await;
         self.app.stop().await;
         self.server.abort();
+        if let Some(traces) = self.traces {
+            traces.stop().await;
+        }
         self.app.pool().close().await;
         if let Some(cluster) = self.cluster
             && let Err(error) = cluster.stop().await

@@ -39,6 +39,8 @@ pub struct Config {
     pub limits: Limits,
     /// Systems outside that are told of alarms.
     pub webhooks: Vec<Webhook>,
+    /// Traces for a collector of OpenTelemetry.
+    pub traces: Traces,
     /// History of readings.
     pub telemetry: Telemetry,
     /// TLS of the console.
@@ -207,6 +209,20 @@ fn every_priority() -> u8 {
     4
 }
 
+/// Traces for a collector of OpenTelemetry, by OTLP over HTTP.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Traces {
+    /// The collector, e.g. `http://127.0.0.1:4318`; without one there are no traces.
+    pub endpoint: Option<String>,
+    /// Share of chains of events and of requests that are kept, 0 to 1; those of alarms and fire always are.
+    pub sample: f64,
+    /// What this program is called there: `service.name`.
+    pub service: String,
+    /// File with headers that the collector wants, `name: value` in a line each.
+    pub headers_file: Option<PathBuf>,
+}
+
 /// History of readings: how long each resolution is kept. A row a day is kept for good.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -243,6 +259,7 @@ impl Default for Config {
             metrics: Metrics::default(),
             limits: Limits::default(),
             webhooks: Vec::new(),
+            traces: Traces::default(),
             telemetry: Telemetry::default(),
             tls: None,
             origins: Vec::new(),
@@ -301,6 +318,12 @@ impl Default for Recognition {
     }
 }
 
+impl Default for Traces {
+    fn default() -> Self {
+        Self { endpoint: None, sample: 0.01, service: "gatehouse".to_owned(), headers_file: None }
+    }
+}
+
 impl Default for Telemetry {
     fn default() -> Self {
         let Keep { raw_days, minute_days, hour_days } = Keep::default();
@@ -352,6 +375,7 @@ impl Config {
         config.recording.dirs.iter_mut().for_each(&mut resolve);
         config.backup.dir.iter_mut().for_each(&mut resolve);
         config.metrics.token_file.iter_mut().for_each(&mut resolve);
+        config.traces.headers_file.iter_mut().for_each(&mut resolve);
         config.database.url_file.iter_mut().for_each(&mut resolve);
         config.broker.password_file.iter_mut().for_each(&mut resolve);
         config.broker.users.iter_mut().for_each(|user| resolve(&mut user.password_file));
@@ -404,6 +428,7 @@ impl Config {
         if self.limits.memory_mb < 256 {
             return Err(wrong("limits.memory_mb", "must be at least 256: the program needs that much by itself"));
         }
+        self.traces.check().map_err(|(field, problem)| wrong(field, &problem))?;
         let Telemetry { raw_days, minute_days, hour_days } = self.telemetry;
         if raw_days < 4 || minute_days < raw_days || hour_days < minute_days || hour_days > 36_500 {
             return Err(wrong(

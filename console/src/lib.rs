@@ -28,5 +28,6 @@ pub mod router;
 pub mod routes;
 pub mod secrets;
 pub mod site;
+pub mod traces;
 pub mod webhooks;
 pub mod ws;

@@ -122,8 +122,27 @@ struct Guard {
     pass: Option<fn(&App, &Request) -> bool>,
 }
 
+/// Answers a request of the API; it is noted down for traces by the template of its path, never by what stands in it.
+async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+    if !guard.app.system().trace().is_on() || !guard.path.starts_with("/api/") {
+        return judge(guard, request, next).await;
+    }
+    let (app, path) = (guard.app.clone(), guard.path);
+    // The methods of HTTP are few: what another client makes up is none of them, and has no route.
+    let method = match *request.method() {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        _ => "_OTHER",
+    };
+    let answer = judge(guard, request, next);
+    app.system().trace().request(method, path, answer, |response| response.status().as_u16()).await
+}
+
 /// Lets a request through when its session may, its origin is ours, and (for a change) writes the audit row.
-async fn check(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
+async fn judge(guard: Guard, mut request: Request, next: Next) -> Response {
     let upgrade = request.headers().contains_key(header::UPGRADE);
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
     if (changes || upgrade) && !origin_is_ours(request.headers(), &guard.app, upgrade) {

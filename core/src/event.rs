@@ -39,7 +39,7 @@ pub struct Event {
     pub device: Option<DeviceId>,
     /// Where that is.
     pub place: Option<PlaceId>,
-    /// The event that led to it. Of what followed from a wish (`ask.…`): what led to that.
+    /// The event that led to it. Of what followed from a wish (`ask.…`) that the log did not keep: what led to the wish.
     pub cause: Option<EventId>,
     /// Who did it: an operator's name, a device's key or a part of the system.
     pub by: String,
@@ -559,13 +559,6 @@ pub enum Body {
         /// `started` or `stopped`.
         what: String,
     },
-}
-
-impl Event {
-    /// The cause of what follows from this: itself, but for a wish, which the log need not keep, what led to it.
-    pub fn leads_on(&self) -> Option<EventId> {
-        if self.body.is_wish() { self.cause } else { Some(self.id) }
-    }
 }
 
 impl Body {

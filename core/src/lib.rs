@@ -21,4 +21,5 @@ pub mod place;
 pub mod recognition;
 pub mod rule;
 pub mod site;
+pub mod trace;
 pub mod workorder;

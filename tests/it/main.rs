@@ -40,6 +40,7 @@ mod streams;
 mod telemetry;
 mod tidy;
 mod timer;
+mod traces;
 mod transcode;
 mod travel;
 mod video;

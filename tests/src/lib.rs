@@ -3,6 +3,7 @@
 // A test that cannot go on should panic where it stands.
 #![allow(clippy::unwrap_used)]
 
+pub mod collector;
 pub mod compound;
 pub mod database;
 pub mod onnx;

@@ -339,8 +339,7 @@ impl System {
     async fn alarm_call(&self, id: AlarmId, call: AlarmCall, by: &str) -> Result<AlarmDetail, Error> {
         let book = self.alarm_book().ok_or(Error::Away("the alarm book"))?;
         let (answer, answered) = oneshot::channel();
-        book.cast(Message::Call { call, by: by.to_owned(), answer: Some(answer) })
-            .map_err(|_| Error::Away("the alarm book"))?;
+        book.cast(Message::call(call, by, Some(answer))).map_err(|_| Error::Away("the alarm book"))?;
         let (reply, receipt) = tokio::time::timeout(ANSWER_WITHIN, answered)
             .await
             .map_err(|_| Error::Away("the alarm book"))?

@@ -10,9 +10,11 @@
 use crate::address::Addresses;
 use crate::journal::Receipt;
 use crate::shell::Message;
+use crate::trace::Trace;
 use gatehouse_core::device::link::Downlink;
 use gatehouse_core::device::shadow::TwinCall;
 use gatehouse_core::id::{CommandId, DeviceId};
+use gatehouse_core::trace::Note;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -38,6 +40,7 @@ struct Inner {
     waiting: Mutex<BTreeMap<CommandId, DeviceId>>,
     batches: AtomicUsize,
     addresses: Arc<Addresses>,
+    trace: Trace,
 }
 
 /// The dispatch.
@@ -50,9 +53,10 @@ impl Dispatch {
         link: mpsc::Sender<Downlink>,
         addresses: Arc<Addresses>,
         away: watch::Receiver<bool>,
+        trace: Trace,
     ) -> (Self, impl Future<Output = ()> + Send) {
         let (queue, batches) = mpsc::channel(QUEUE);
-        let inner = Inner { link, queue, waiting: Mutex::default(), batches: AtomicUsize::new(0), addresses };
+        let inner = Inner { link, queue, waiting: Mutex::default(), batches: AtomicUsize::new(0), addresses, trace };
         let dispatch = Self(Arc::new(inner));
         (dispatch.clone(), dispatch.work(batches, away))
     }
@@ -133,9 +137,11 @@ impl Dispatch {
 
     /// Tells the device's shell. One that is being restarted finds the command queued, and waits for its answer or deadline.
     fn report(&self, device: DeviceId, command: CommandId, refused: Option<String>) {
+        let taken = refused.is_none();
+        self.0.trace.note(|at| Note::Handed { command, taken, at });
         if let Some(shell) = self.0.addresses.device(device) {
             let call = TwinCall::Handed { command, refused };
-            let _ = shell.cast(Message::Call { call, by: "system".into(), answer: None });
+            let _ = shell.cast(Message::call(call, "system", None));
         }
     }
 
@@ -185,7 +191,7 @@ mod tests {
     fn dispatch(room: usize) -> (Dispatch, mpsc::Receiver<Downlink>) {
         let (link, told) = mpsc::channel(room);
         let (_, away) = watch::channel(false);
-        let (dispatch, work) = Dispatch::new(link, Arc::default(), away);
+        let (dispatch, work) = Dispatch::new(link, Arc::default(), away, Trace::default());
         tokio::spawn(work);
         (dispatch, told)
     }

@@ -113,9 +113,7 @@ impl System {
     async fn ask_twin(&self, device: DeviceId, call: TwinCall, by: String) -> Result<Option<Command>, CommandRefused> {
         let shell = self.shared().addresses.device(device).ok_or(CommandRefused::UnknownDevice(device))?;
         let (answer, answered) = oneshot::channel();
-        shell
-            .cast(Message::Call { call, by, answer: Some(answer) })
-            .map_err(|_| away("the device's part is restarting"))?;
+        shell.cast(Message::call(call, by, Some(answer))).map_err(|_| away("the device's part is restarting"))?;
         let (reply, receipt) = tokio::time::timeout(TAKEN_WITHIN, answered)
             .await
             .map_err(|_| away("the device's part does not answer"))?

@@ -6,7 +6,7 @@ use crate::copy::Rows;
 use crate::error::{Doing, StoreError};
 use crate::journal::{Logged, Mark};
 use gatehouse_core::event::{Audience, Event, code_of};
-use gatehouse_core::id::DeviceId;
+use gatehouse_core::id::{DeviceId, EventId};
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use sqlx::{PgConnection, PgPool};
@@ -25,8 +25,16 @@ pub(crate) enum Append {
     Once,
 }
 
+/// An event as the log keeps it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Line<'a> {
+    pub logged: &'a Logged,
+    /// The event that led to it, as far as that is kept.
+    pub cause: Option<EventId>,
+}
+
 /// Appends events.
-pub(crate) async fn append(conn: &mut PgConnection, events: &[&Logged], how: Append) -> Result<(), sqlx::Error> {
+pub(crate) async fn append(conn: &mut PgConnection, events: &[Line<'_>], how: Append) -> Result<(), sqlx::Error> {
     if how == Append::Quick && events.len() >= COPIED { copy(conn, events).await } else { insert(conn, events).await }
 }
 
@@ -43,9 +51,9 @@ fn json(event: &Event) -> Result<String, sqlx::Error> {
     serde_json::to_string(&event.body).map_err(|error| sqlx::Error::Encode(Box::new(error)))
 }
 
-async fn copy(conn: &mut PgConnection, events: &[&Logged]) -> Result<(), sqlx::Error> {
+async fn copy(conn: &mut PgConnection, events: &[Line<'_>]) -> Result<(), sqlx::Error> {
     let mut rows = Rows::default();
-    for Logged { event, source_key } in events.iter().copied() {
+    for Line { logged: Logged { event, source_key }, cause } in events.iter().copied() {
         let body = json(event)?;
         rows.row(12)
             .int8(number(event)?)
@@ -54,7 +62,7 @@ async fn copy(conn: &mut PgConnection, events: &[&Logged]) -> Result<(), sqlx::E
             .timestamptz(event.observed_at)
             .uuid(event.device.map(|id| id.0))
             .uuid(event.place.map(|id| id.0))
-            .uuid(event.cause.map(|id| id.0))
+            .uuid(cause.map(|id| id.0))
             .text(Some(&event.by))
             .text(Some(code_of(&body)))
             .boolean(Some(event.body.shown()))
@@ -67,13 +75,13 @@ async fn copy(conn: &mut PgConnection, events: &[&Logged]) -> Result<(), sqlx::E
     rows.copy(conn, statement).await
 }
 
-async fn insert(conn: &mut PgConnection, events: &[&Logged]) -> Result<(), sqlx::Error> {
+async fn insert(conn: &mut PgConnection, events: &[Line<'_>]) -> Result<(), sqlx::Error> {
     let n = events.len();
     let (mut seqs, mut ids, mut received, mut observed) =
         (Vec::with_capacity(n), Vec::with_capacity(n), Vec::with_capacity(n), Vec::with_capacity(n));
     let (mut devices, mut places, mut causes) = (Vec::with_capacity(n), Vec::with_capacity(n), Vec::with_capacity(n));
     let (mut bys, mut codes, mut shown, mut sources, mut bodies) = (vec![], vec![], vec![], vec![], vec![]);
-    for Logged { event, source_key } in events.iter().copied() {
+    for Line { logged: Logged { event, source_key }, cause } in events.iter().copied() {
         let body = json(event)?;
         seqs.push(number(event)?);
         ids.push(event.id.0);
@@ -81,7 +89,7 @@ async fn insert(conn: &mut PgConnection, events: &[&Logged]) -> Result<(), sqlx:
         observed.push(event.observed_at.map(ToSqlx::to_sqlx));
         devices.push(event.device.map(|id| id.0));
         places.push(event.place.map(|id| id.0));
-        causes.push(event.cause.map(|id| id.0));
+        causes.push(cause.map(|id| id.0));
         bys.push(event.by.as_str());
         codes.push(code_of(&body).to_owned());
         shown.push(event.body.shown());

@@ -30,6 +30,7 @@ use crate::command::CommandView;
 use crate::error::StoreError;
 use crate::event;
 use crate::meter::{JournalFigures, Meter};
+use crate::trace::Trace;
 use crate::video::VideoLink;
 use gatehouse_core::effect::Record;
 use gatehouse_core::event::{Body, Event};
@@ -77,6 +78,8 @@ pub(crate) struct Entry {
     pub mark: Option<Mark>,
     pub events: Vec<NewEvent>,
     pub records: Vec<Record>,
+    /// The request it came by, for its trace.
+    pub request: Option<uuid::Uuid>,
 }
 
 /// An event with what only the store needs.
@@ -100,6 +103,14 @@ struct Queued {
 impl Queued {
     fn is_empty(&self) -> bool {
         self.mark.is_none() && self.events.is_empty() && self.records.is_empty()
+    }
+
+    /// Whether consoles are told something of it.
+    fn is_told(&self) -> bool {
+        let shown = |record: &Record| {
+            !matches!(record, Record::Note(_) | Record::Expired(..) | Record::Outbox(_) | Record::Clip(_))
+        };
+        self.records.iter().any(shown) || self.events.iter().any(|logged| logged.event.body.shown())
     }
 }
 
@@ -179,6 +190,7 @@ struct Inner {
     late: AtomicU64,
     commands: Mutex<VecDeque<CommandView>>,
     meter: Meter,
+    trace: Trace,
 }
 
 /// The journal.
@@ -194,6 +206,7 @@ pub(crate) struct Surroundings {
     pub video: Arc<dyn VideoLink>,
     pub addresses: Arc<Addresses>,
     pub spill: Option<SpillConfig>,
+    pub trace: Trace,
 }
 
 /// Why the journal does not open.
@@ -232,7 +245,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Inner {
     /// Nothing queued, nothing spilled; also what says where to spill.
     fn new(around: Surroundings) -> (Self, Option<SpillConfig>) {
-        let Surroundings { pool, clock, bus, tally, video, addresses, spill } = around;
+        let Surroundings { pool, clock, bus, tally, video, addresses, spill, trace } = around;
         let inner = Self {
             pool,
             own_pool: OnceLock::new(),
@@ -255,6 +268,7 @@ impl Inner {
             late: AtomicU64::new(0),
             commands: Mutex::default(),
             meter: Meter::default(),
+            trace,
         };
         (inner, spill)
     }
@@ -324,6 +338,11 @@ impl Journal {
             away: self.is_away(),
             commits: self.0.meter.commits(),
         }
+    }
+
+    /// Where it notes down what it does.
+    pub(crate) fn trace(&self) -> &Trace {
+        &self.0.trace
     }
 
     /// What it counts.

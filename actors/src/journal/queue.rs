@@ -2,7 +2,9 @@
 
 use super::{Entry, Journal, Logged, Queued, Receipt, lock};
 use crate::address::Name;
+use crate::trace;
 use gatehouse_core::event::Event;
+use gatehouse_core::trace::Note;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -46,6 +48,14 @@ impl Journal {
             });
             queue.next_seq += 1;
             events.push(Logged { event, source_key: new.source_key });
+        }
+        if self.0.trace.is_on() {
+            // Before the mailboxes have them: a step on an event is noted after the event.
+            let (machine, request) = (entry.mark.as_ref().map(|mark| &mark.key), entry.request.or_else(trace::request));
+            for logged in &events {
+                let (event, machine) = (logged.event.clone(), machine.cloned());
+                self.0.trace.note(|at| Note::Queued { event, machine, request, at });
+            }
         }
         let given: Vec<_> = events.iter().map(|logged| logged.event.clone()).collect();
         queue.waiting.push_back(Queued { mark: entry.mark, events, records: entry.records, done: Some(done) });

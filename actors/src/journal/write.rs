@@ -2,7 +2,7 @@
 
 use super::refused::Kept;
 use super::sorted::Sorted;
-use super::{Journal, JournalError, Logged, Mark, Queued, RECENT_COMMANDS, Spill, State, lock};
+use super::{Journal, JournalError, Mark, Queued, RECENT_COMMANDS, Spill, State, lock};
 use crate::access::AccessView;
 use crate::address::Name;
 use crate::alarm::AlarmView;
@@ -10,10 +10,12 @@ use crate::bus::Change;
 use crate::command::CommandView;
 use crate::event;
 use crate::event::EventView;
-use crate::event::store::Append;
+use crate::event::store::{Append, Line};
 use crate::video::Bookmark;
 use gatehouse_core::effect::Record;
 use gatehouse_core::event::Event;
+use gatehouse_core::id::EventId;
+use gatehouse_core::trace::{Note, Safe};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
@@ -128,6 +130,7 @@ impl Journal {
                 match self.commit(&group, &mut doubtful).await {
                     Outcome::Written => {
                         self.is_back();
+                        self.noted_safe(&group, Safe::Database);
                         return group;
                     }
                     Outcome::Refused(error) => return self.refuse(group, &error).await,
@@ -137,6 +140,7 @@ impl Journal {
             let kept;
             (group, kept) = self.keep(group, doubtful).await;
             if kept {
+                self.noted_safe(&group, Safe::Spill);
                 return group;
             }
             if self.is_closed() {
@@ -210,11 +214,20 @@ impl Journal {
         let Some(queued) = group.pop() else { return group };
         let key = self.refusal_key(&queued);
         self.keep_aside(key, &error.to_string(), &Kept::Entry(&queued));
+        self.noted_safe(std::slice::from_ref(&queued), Safe::Refused);
         self.0.stored.send_modify(|stored| *stored = stored.saturating_add(1));
         if let Some(done) = queued.done {
             let _ = done.send(false);
         }
         group
+    }
+
+    /// Notes down for traces where a group is.
+    fn noted_safe(&self, group: &[Queued], safe: Safe) {
+        self.0.trace.note(|at| {
+            let events = group.iter().flat_map(|queued| &queued.events).map(|logged| logged.event.id);
+            Note::Written { events: events.collect(), entries: group.len(), safe, at }
+        });
     }
 
     /// By what a refusal is known. A machine that is restarted comes to the same place and is refused the same again: that is
@@ -332,8 +345,16 @@ impl Journal {
     /// Tells the outside what is safe.
     fn tell(&self, group: Vec<Queued>) {
         let entries = group.len() as u64;
+        let told: Vec<_> = match self.0.trace.is_on() {
+            true => group.iter().filter(|queued| queued.is_told()).flat_map(|queued| &queued.events).collect(),
+            false => Vec::new(),
+        };
+        let told: Vec<_> = told.into_iter().map(|logged| logged.event.id).collect();
         for queued in group {
             self.publish(queued);
+        }
+        if !told.is_empty() {
+            self.0.trace.note(|at| Note::Told { events: told, at });
         }
         // Looked at and counted under one lock: the end of a drain takes the files away first and then what came late.
         let spill = self.0.spill.as_ref().map(|spill| lock(spill));
@@ -382,9 +403,9 @@ impl Journal {
 }
 
 /// The events of a group that the log keeps: not a wish whose machine has taken it in the same transaction. Nobody would read
-/// it again, and what followed from it has the wish's own cause. Should there be nothing else, all are kept: by its events a
-/// group is known.
-fn kept(group: &[Queued]) -> Vec<&Logged> {
+/// it again, and what followed from it is in the group too and gets its cause. Should there be nothing else, all are kept: by
+/// its events a group is known.
+fn kept(group: &[Queued]) -> Vec<Line<'_>> {
     let mut stands: HashMap<&str, u64> = HashMap::new();
     for mark in group.iter().filter_map(|queued| queued.mark.as_ref()) {
         let seq = stands.entry(&mark.key).or_default();
@@ -397,9 +418,22 @@ fn kept(group: &[Queued]) -> Vec<&Logged> {
                 name.is_none_or(|name| stands.get(&*name).is_some_and(|seq| *seq >= event.seq))
             })
     };
-    let all = || group.iter().flat_map(|queued| &queued.events);
-    let kept: Vec<&Logged> = all().filter(|logged| !taken(&logged.event)).collect();
-    if kept.is_empty() { all().collect() } else { kept }
+    let mut left_out: HashMap<EventId, Option<EventId>> = HashMap::new();
+    let mut lines = Vec::new();
+    for logged in group.iter().flat_map(|queued| &queued.events) {
+        let cause = logged.event.cause;
+        let cause = cause.and_then(|cause| left_out.get(&cause).copied().unwrap_or(Some(cause)));
+        if taken(&logged.event) {
+            left_out.insert(logged.event.id, cause);
+        } else {
+            lines.push(Line { logged, cause });
+        }
+    }
+    if lines.is_empty() {
+        let all = group.iter().flat_map(|queued| &queued.events);
+        lines.extend(all.map(|logged| Line { logged, cause: logged.event.cause }));
+    }
+    lines
 }
 
 /// Works on the spill where blocking is allowed; `None` when that thread failed.
@@ -426,5 +460,85 @@ pub(crate) fn is_refusal(error: &sqlx::Error) -> bool {
         | sqlx::Error::RowNotFound
         | sqlx::Error::TypeNotFound { .. } => true,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Logged;
+    use super::*;
+    use gatehouse_core::alarm::AlarmKind;
+    use gatehouse_core::event::{Body, Params};
+    use gatehouse_core::id::DeviceId;
+    use jiff::Timestamp;
+    use uuid::Uuid;
+
+    fn id(n: u128) -> EventId {
+        EventId(Uuid::from_u128(n))
+    }
+
+    fn wish() -> Body {
+        Body::AskRaise { kind: AlarmKind::Smoke, zone: String::new(), params: Params::new(), test: false }
+    }
+
+    fn fact() -> Body {
+        Body::Happened { what: "help_call".into() }
+    }
+
+    /// An entry with one event, which has its number as id, by a machine that stands at `stands`.
+    fn entry(machine: &str, stands: u64, seq: u64, cause: Option<u128>, body: Body) -> Queued {
+        let event = Event {
+            id: id(seq.into()),
+            seq,
+            received_at: Timestamp::UNIX_EPOCH,
+            observed_at: None,
+            device: Some(DeviceId::from_key("smoke-1")),
+            place: None,
+            cause: cause.map(id),
+            by: machine.to_owned(),
+            body,
+        };
+        Queued {
+            mark: Some(Mark { key: machine.to_owned(), seq: stands, state: String::new() }),
+            events: vec![Logged { event: Arc::new(event), source_key: None }],
+            ..Queued::default()
+        }
+    }
+
+    fn lines(group: &[Queued]) -> Vec<(u64, Option<EventId>)> {
+        kept(group).iter().map(|line| (line.logged.event.seq, line.cause)).collect()
+    }
+
+    #[test]
+    fn a_wish_that_its_machine_has_taken_is_left_out_and_what_followed_has_its_cause() {
+        let group = [
+            entry("rule", 5, 6, Some(5), wish()),
+            entry("alarm", 6, 7, Some(6), fact()),
+            entry("rule", 7, 8, Some(7), fact()),
+        ];
+        assert_eq!(lines(&group), [(7, Some(id(5))), (8, Some(id(7)))]);
+    }
+
+    #[test]
+    fn a_wish_of_a_wish_leads_back_to_what_is_kept() {
+        let group = [
+            entry("rule", 5, 6, Some(5), wish()),
+            entry("rule", 6, 7, Some(6), wish()),
+            entry("alarm", 7, 8, Some(7), fact()),
+        ];
+        assert_eq!(lines(&group), [(8, Some(id(5)))]);
+    }
+
+    #[test]
+    fn a_wish_that_its_machine_has_not_taken_is_kept() {
+        let group = [entry("rule", 5, 6, Some(5), wish()), entry("alarm", 5, 7, Some(4), fact())];
+        assert_eq!(lines(&group), [(6, Some(id(5))), (7, Some(id(4)))]);
+    }
+
+    #[test]
+    fn a_group_of_nothing_but_taken_wishes_is_kept_whole() {
+        let mut group = [entry("rule", 5, 6, Some(5), wish()), entry("alarm", 6, 7, None, fact())];
+        group[1].events.clear();
+        assert_eq!(lines(&group), [(6, Some(id(5)))]);
     }
 }

@@ -165,7 +165,7 @@ impl System {
         let away = || Error::Away("the rule engine");
         let rules = self.rule_engine().ok_or_else(away)?;
         let (answer, answered) = oneshot::channel();
-        rules.cast(Message::Call { call, by: by.to_owned(), answer: Some(answer) }).map_err(|_| away())?;
+        rules.cast(Message::call(call, by, Some(answer))).map_err(|_| away())?;
         let (reply, receipt) =
             tokio::time::timeout(Duration::from_secs(5), answered).await.map_err(|_| away())?.map_err(|_| away())?;
         if reply.is_ok() {

@@ -358,7 +358,7 @@ impl System {
         };
         if let Some(machine) = self.feed().operator() {
             let (answer, answered) = oneshot::channel();
-            let sent = machine.cast(Message::Call { call, by: "operator_rule".into(), answer: Some(answer) });
+            let sent = machine.cast(Message::call(call, "operator_rule", Some(answer)));
             if sent.is_ok()
                 && let Ok(Ok(((), receipt))) = tokio::time::timeout(Duration::from_secs(5), answered).await
             {

@@ -82,7 +82,7 @@ impl System {
         let away = || Error::Away("the work order desk");
         let desk = self.desk().ok_or_else(away)?;
         let (answer, answered) = oneshot::channel();
-        desk.cast(Message::Call { call, by: by.to_owned(), answer: Some(answer) }).map_err(|_| away())?;
+        desk.cast(Message::call(call, by, Some(answer))).map_err(|_| away())?;
         let (reply, receipt) =
             tokio::time::timeout(Duration::from_secs(5), answered).await.map_err(|_| away())?.map_err(|_| away())?;
         reply?;

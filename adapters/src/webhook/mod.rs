@@ -14,13 +14,12 @@ pub use sign::{Secret, SecretError, new_secret, signature};
 use gatehouse_core::outbox::{Answer, Parcel};
 use reqwest::redirect::Policy;
 use reqwest::{Client, StatusCode};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::lookup_host;
-use tracing::warn;
 use url::{Host, Url};
 
 /// How long an attempt may take, from resolving the name to the status line.
@@ -43,7 +42,7 @@ impl Webhooks {
         if configs.is_empty() {
             return Ok(Self::default());
         }
-        let tls = tls()?;
+        let tls = crate::tls::client()?;
         let endpoint = |config: WebhookConfig| {
             (config.name.clone(), Endpoint { config, tls: tls.clone(), client: Mutex::default() })
         };
@@ -149,19 +148,6 @@ impl Endpoint {
         }
         format!("{} {what}: {cause}", self.config.host())
     }
-}
-
-/// TLS 1.2 and 1.3 with the machine's certificate authorities (`SSL_CERT_FILE` names others).
-fn tls() -> Result<ClientConfig, rustls::Error> {
-    let mut authorities = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    let (_, unusable) = authorities.add_parsable_certificates(found.certs);
-    if authorities.is_empty() {
-        warn!(unusable, "No certificate authorities on this machine: https targets will not be reached");
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    Ok(builder.with_root_certificates(authorities).with_no_client_auth())
 }
 
 /// The address that a URL names without a name.

@@ -10,6 +10,7 @@ use axum::extract::State;
 use gatehouse_actors::telemetry::TelemetryHealth;
 use gatehouse_actors::views::{ActorHealth, ConsumerHealth, DatabaseHealth, IngressHealth, JournalHealth};
 use gatehouse_adapters::onvif::LinkHealth;
+use gatehouse_adapters::otlp::OtlpHealth;
 use gatehouse_vision::StreamStatus;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -67,6 +68,9 @@ pub struct Health {
     pub queues: QueueHealth,
     /// Backups.
     pub backup: BackupHealth,
+    /// Traces, where a collector is configured.
+    #[schema(value_type = Option<serde_json::Value>)]
+    pub traces: Option<OtlpHealth>,
 }
 
 /// The queues between the ways in, the store and the pages.
@@ -264,6 +268,7 @@ async fn look(app: &App) -> Health {
     Health {
         queues: queues(app, &actors, &ingress),
         backup: app.backup().health(app.system().now()),
+        traces: app.exporter().map(|exporter| exporter.health()),
         since: app.system().since(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         database,

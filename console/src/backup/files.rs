@@ -108,7 +108,12 @@ pub fn configuration(file: &Path, config: &Config, secrets: bool) -> (Chosen, Ve
     let named = config.broker.users.iter().map(|user| &user.password_file);
     let named = named.chain(&config.database.url_file).chain(&config.broker.password_file);
     let tls = config.tls.iter().flat_map(|tls| [&tls.cert, &tls.key]);
-    named.chain(&config.metrics.token_file).chain(tls).for_each(|path| add(path, true));
+    named
+        .chain(&config.metrics.token_file)
+        .chain(&config.traces.headers_file)
+        .chain(config.webhooks.iter().map(|webhook| &webhook.secret_file))
+        .chain(tls)
+        .for_each(|path| add(path, true));
     (chosen, left_out)
 }
 
@@ -260,19 +265,23 @@ mod tests {
     fn the_configuration_goes_with_what_it_names_in_its_folder() {
         let dir = tempfile::tempdir().unwrap();
         let base = dir.path();
-        let text = "site = \"site.toml\"\n[tls]\ncert = \"cert.pem\"\nkey = \"/etc/elsewhere.pem\"\n";
+        let text = "site = \"site.toml\"\n[tls]\ncert = \"cert.pem\"\nkey = \"/etc/elsewhere.pem\"\n\
+                    [traces]\nendpoint = \"http://127.0.0.1:4318\"\nheaders_file = \"otlp\"\n\
+                    [[webhooks]]\nname = \"a\"\nurl = \"https://x\"\nsecret_file = \"hook\"\n";
         std::fs::write(base.join("gatehouse.toml"), text).unwrap();
-        std::fs::write(base.join("cert.pem"), "x").unwrap();
+        for secret in ["cert.pem", "otlp", "hook"] {
+            std::fs::write(base.join(secret), "authorization: x").unwrap();
+        }
         std::fs::write(base.join("site.toml"), "name = \"S\"\nzone = \"Asia/Shanghai\"\n").unwrap();
         let file = base.join("gatehouse.toml");
         let config = Config::read(&file).unwrap();
         let (chosen, left_out) = configuration(&file, &config, true);
         assert_eq!(
             chosen.into_keys().collect::<Vec<_>>(),
-            ["config/cert.pem", "config/gatehouse.toml", "config/site.toml"]
+            ["config/cert.pem", "config/gatehouse.toml", "config/hook", "config/otlp", "config/site.toml"]
         );
         assert!(left_out.len() == 1 && left_out[0].contains("elsewhere.pem"), "{left_out:?}");
         let (chosen, left_out) = configuration(&file, &config, false);
-        assert_eq!((chosen.len(), left_out.len()), (2, 2));
+        assert_eq!((chosen.len(), left_out.len()), (2, 4));
     }
 }

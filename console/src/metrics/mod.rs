@@ -30,6 +30,7 @@ pub async fn page(app: &App) -> String {
     feed(&mut page, app);
     video(&mut page, app);
     store(&mut page, app, system.database().await.ok());
+    traces(&mut page, app);
     backup(&mut page, &app.backup().health(system.now()));
     page.finish()
 }
@@ -258,6 +259,17 @@ fn store(page: &mut Page, app: &App, database: Option<DatabaseHealth>) {
     family.put(&[("use", "idle")], pool.num_idle().min(open) as f64);
     page.family("gatehouse_database_connections_limit", Kind::Gauge, "Connections the pool may open")
         .put(&[], f64::from(pool.options().get_max_connections()));
+}
+
+fn traces(page: &mut Page, app: &App) {
+    let Some(health) = app.exporter().map(|exporter| exporter.health()) else { return };
+    page.family("gatehouse_trace_spans_exported_total", Kind::Counter, "Spans that the collector of traces took")
+        .put(&[], health.exported as f64);
+    page.family("gatehouse_trace_spans_dropped_total", Kind::Counter, "Spans dropped: no room, or not taken")
+        .put(&[], health.dropped as f64);
+    page.family("gatehouse_trace_spans_depth", Kind::Gauge, "Spans that wait for the collector")
+        .put(&[], health.depth as f64);
+    page.family("gatehouse_trace_spans_limit", Kind::Gauge, "Spans that may wait").put(&[], health.limit as f64);
 }
 
 fn backup(page: &mut Page, health: &BackupHealth) {

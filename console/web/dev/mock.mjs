@@ -212,6 +212,7 @@ function health() {
     history: { store: 'partitions', depth: Math.round(rnd() * 300), limit: 200000, written: messages * 2, dropped: 0, refused: 0, last_batch_ms: 2 + rnd() * 3, last_batch_rows: 40, failed_batches: 0, rolled_s: 20, last_error: '' },
     queues: { journal_depth: Math.round(rnd() * 12), journal_limit: 20000, commits: Math.round(messages / 20), commit_seconds: messages / 5000, dropped: 3, mailboxes: 2, followers: 8, feed_lag: Math.round(rnd() * 3), feed_refreshes: 1 },
     backup,
+    traces: { endpoint: 'http://127.0.0.1:4318', exported: 48_120, dropped: 0, depth: 12, limit: 8_704, error: '' },
   };
 }
 

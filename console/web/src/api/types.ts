@@ -610,6 +610,15 @@ export interface Health {
     feed_refreshes: number;
   };
   backup: BackupHealth;
+  traces: TraceHealth | null;
+}
+export interface TraceHealth {
+  endpoint: string;
+  exported: number;
+  dropped: number;
+  depth: number;
+  limit: number;
+  error: string;
 }
 export interface BackupHealth {
   dir: string;
