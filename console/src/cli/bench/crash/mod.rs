@@ -142,7 +142,7 @@ impl Crash {
         let mut kills = Kills::default();
         for n in 1..=self.kills {
             tokio::time::sleep(Duration::from_millis(dice.random_range(5..=self.pause_ms))).await;
-            let servers = program.process()?.children("postgres");
+            let servers = servers_of(program.process()?).await?;
             let at = Instant::now();
             if dice.random_bool(0.5) {
                 kills.program += 1;
@@ -154,7 +154,7 @@ impl Crash {
                 let _ = place.send(Some(Addresses { http: started.http, mqtt }));
             } else {
                 kills.database += 1;
-                let Some(server) = servers.first() else { bail!("the program runs no PostgreSQL") };
+                let Some(server) = servers.first() else { bail!("the program has no PostgreSQL") };
                 let backends = server.children("postgres");
                 // Half of them one of its own processes: PostgreSQL then starts over by itself.
                 match backends.get(dice.random_range(0..backends.len().max(1))) {
@@ -166,6 +166,19 @@ impl Crash {
             kills.recoveries.push(after.with_context(|| format!("after kill {n} nothing is acknowledged any more"))?);
         }
         Ok(kills)
+    }
+}
+
+/// The program's PostgreSQL. After a kill the spill acknowledges before there is one again.
+async fn servers_of(program: Process) -> anyhow::Result<Vec<Process>> {
+    let began = Instant::now();
+    loop {
+        let servers = program.children("postgres");
+        if !servers.is_empty() {
+            return Ok(servers);
+        }
+        anyhow::ensure!(began.elapsed() < RECOVERED_WITHIN, "the program does not start its PostgreSQL again");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
