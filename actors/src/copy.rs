@@ -1,7 +1,8 @@
 //! Rows as `COPY … FROM STDIN (FORMAT binary)` takes them: what PostgreSQL writes at its fastest.
 
 use jiff::Timestamp;
-use sqlx::PgConnection;
+use sqlx::pool::PoolConnection;
+use sqlx::{PgConnection, PgPool, Postgres};
 use uuid::Uuid;
 
 /// Signature, no flags, no extension.
@@ -12,6 +13,34 @@ const EPOCH_US: i64 = 946_684_800_000_000;
 const NULL: i32 = -1;
 /// The version of `jsonb` on the wire.
 const JSONB: u8 = 1;
+
+/// A connection that goes back to its pool only after work that was done whole. One whose work failed or was given up, perhaps in
+/// the middle of a COPY, is closed: what it answers next might be the answer to something else.
+pub(crate) struct Lent(Option<PoolConnection<Postgres>>);
+
+impl Lent {
+    pub(crate) async fn from(pool: &PgPool) -> Result<Self, sqlx::Error> {
+        Ok(Self(Some(pool.acquire().await?)))
+    }
+
+    /// The connection, until it is given back.
+    pub(crate) fn conn(&mut self) -> Result<&mut PgConnection, sqlx::Error> {
+        self.0.as_deref_mut().ok_or(sqlx::Error::PoolClosed)
+    }
+
+    /// The work is done.
+    pub(crate) fn give_back(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(mut conn) = self.0.take() {
+            conn.close_on_drop();
+        }
+    }
+}
 
 /// Rows in the binary format. The caller gives each row as many fields as it said, of the types of the columns.
 #[derive(Debug)]

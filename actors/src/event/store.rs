@@ -121,7 +121,7 @@ async fn insert(conn: &mut PgConnection, events: &[Line<'_>]) -> Result<(), sqlx
     Ok(())
 }
 
-/// Stores where machines stand; of several marks of one machine the last counts.
+/// Stores where machines stand; of several marks of one machine the last counts. None goes back: what was spilled may come late.
 pub(crate) async fn mark(conn: &mut PgConnection, marks: &[&Mark]) -> Result<(), sqlx::Error> {
     let last: BTreeMap<&str, &Mark> = marks.iter().map(|mark| (mark.key.as_str(), *mark)).collect();
     let keys: Vec<&str> = last.keys().copied().collect();
@@ -130,7 +130,8 @@ pub(crate) async fn mark(conn: &mut PgConnection, marks: &[&Mark]) -> Result<(),
     sqlx::query(
         "insert into machine (key, seq, state)
          select key, seq, state::jsonb from unnest($1::text[], $2::bigint[], $3::text[]) as mark (key, seq, state)
-         on conflict (key) do update set seq = excluded.seq, state = excluded.state",
+         on conflict (key) do update set seq = excluded.seq, state = excluded.state
+         where machine.seq <= excluded.seq",
     )
     .bind(keys)
     .bind(seqs)

@@ -8,6 +8,7 @@ use crate::address::Name;
 use crate::alarm::AlarmView;
 use crate::bus::Change;
 use crate::command::CommandView;
+use crate::copy::Lent;
 use crate::event;
 use crate::event::EventView;
 use crate::event::store::{Append, Line};
@@ -16,6 +17,7 @@ use gatehouse_core::effect::Record;
 use gatehouse_core::event::Event;
 use gatehouse_core::id::EventId;
 use gatehouse_core::trace::{Note, Safe};
+use sqlx::Connection;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
@@ -327,7 +329,8 @@ impl Journal {
             return Ok(());
         }
         let began = Instant::now();
-        let mut tx = self.pool().begin().await?;
+        let mut lent = Lent::from(self.pool()).await?;
+        let mut tx = lent.conn()?.begin().await?;
         let events = kept(group);
         if !events.is_empty() {
             event::store::append(&mut tx, &events, how).await?;
@@ -338,6 +341,7 @@ impl Journal {
             event::store::mark(&mut tx, &marks).await?;
         }
         tx.commit().await?;
+        lent.give_back();
         self.0.meter.committed(group.len(), began.elapsed());
         Ok(())
     }

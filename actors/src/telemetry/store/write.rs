@@ -1,13 +1,13 @@
 //! Writing: a batch of readings in one transaction, each batch once. The history first; then, last because two writers may want
 //! the same rows, the latest values.
 
-use crate::copy::Rows;
+use crate::copy::{Lent, Rows};
 use crate::error::{Doing, StoreError};
 use crate::telemetry::queue::{Kept, Row, Stored};
 use gatehouse_core::id::DeviceId;
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
-use sqlx::{PgConnection, PgPool};
+use sqlx::{Connection, PgConnection, PgPool};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -200,9 +200,16 @@ pub(in crate::telemetry) async fn batch(
         finish(&mut conn, columns, writer, number, now).await?;
         return Ok(());
     }
-    let mut tx = pool.begin().await?;
+    let mut lent = Lent::from(pool).await?;
+    let mut tx = lent.conn()?.begin().await?;
     columns.copied.copy(&mut tx, COPY).await?;
-    if finish(&mut tx, columns, writer, number, now).await? { tx.commit().await } else { tx.rollback().await }
+    if finish(&mut tx, columns, writer, number, now).await? {
+        tx.commit().await?
+    } else {
+        tx.rollback().await?
+    }
+    lent.give_back();
+    Ok(())
 }
 
 /// Writes all of a batch that is not copied; says whether it was not there yet.
