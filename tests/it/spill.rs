@@ -225,6 +225,38 @@ async fn a_database_that_refuses_to_write_for_want_of_room_goes_the_same_way() -
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_given_up_in_the_middle_of_its_rows_leaves_nothing_behind_on_its_connection() -> Result<()> {
+    const READS: u64 = 40;
+    let dir = tempfile::tempdir()?;
+    let mut site = Compound::start_on(fresh().await, Ground::spilling(dir.path(), ROOMY)).await;
+    site.settle().await;
+    // A disk that stalls: so many rows take longer than an answer is waited for.
+    for sql in [
+        "create function stalls() returns trigger language plpgsql as $$ begin perform pg_sleep(0.08); return new; end $$",
+        "create trigger stalls before insert on event_log for each row execute function stalls()",
+    ] {
+        sqlx::query(sql).execute(&site.pool).await?;
+    }
+    for taken in join_all((1..=READS).map(|seq| site.say(read("door-1", seq, "1001")))).await {
+        taken?;
+    }
+    site.until("it spills", |system| (system.journal().spilled > 0).then_some(())).await;
+    sqlx::query("drop trigger stalls on event_log").execute(&site.pool).await?;
+    caught_up(&mut site).await;
+    for round in 1..=3 {
+        for taken in join_all((1..=READS).map(|seq| site.say(read("door-1", round * READS + seq, "1001")))).await {
+            taken?;
+        }
+        site.settle().await;
+        let wanted = i64::try_from((round + 1) * READS)?;
+        assert_eq!(site.count("select count(*) from event_log where code = 'in.card_read'").await, wanted);
+        assert_eq!(site.count("select count(*) from access_record").await, wanted);
+    }
+    assert_eq!(site.system.journal().refused, 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_stopped_under_load_and_started_again_has_every_acknowledged_read_once() -> Result<()> {
     let home = tempfile::tempdir()?;
     let dir = tempfile::tempdir()?;
