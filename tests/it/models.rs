@@ -199,7 +199,7 @@ async fn a_read_is_sure_by_the_threshold_of_its_reader_or_because_a_second_one_c
     let server = RtspServer::bind("127.0.0.1:0".parse()?, Users::one(USER, PASSWORD)).await?;
     server.mount("cam", studio.scenes()[0].source());
     let models = tokio::task::block_in_place(with_second_reader)?;
-    for (accept, second, sure) in [(0.3, false, true), (1.0, false, false), (1.0, true, true)] {
+    let told = async |accept, second| -> Result<Value> {
         let site = format!(
             "name = \"Yard\"\nplaces = [{{ key = \"yard\", kind = \"site\", name = \"Yard\" }}]\n[[devices]]\nkey = \"gate\"\n\
              kind = \"camera\"\nname = \"gate\"\nplace = \"yard\"\nstream = {{ url = \"rtsp://{}/cam\", user = \"{USER}\", \
@@ -213,10 +213,18 @@ async fn a_read_is_sure_by_the_threshold_of_its_reader_or_because_a_second_one_c
         let car = Cue::CarArrives { plate: "粤B12345".into(), colour: PlateColour::Blue, body: BodyColour::White };
         assert!(studio.scenes()[0].cue(car));
         let read = event(&admin, "plate.read", |event| event["params"]["text"] == "粤B12345").await?;
-        assert_eq!(read["params"]["sure"], json!(sure), "second reader {second}: {read}");
         product.stop().await;
+        Ok(read["params"]["sure"].clone())
+    };
+    assert_eq!(told(0.3, false).await?, json!(true), "above the threshold of its reader");
+    assert_eq!(told(1.0, false).await?, json!(false), "nobody confirms it");
+    // Where few pictures of a car are looked at, the second reader may have only a poor one: then it says nothing.
+    for _ in 0..4 {
+        if told(1.0, true).await? == json!(true) {
+            return Ok(());
+        }
     }
-    Ok(())
+    anyhow::bail!("of four cars the second reader confirmed none")
 }
 
 #[test]

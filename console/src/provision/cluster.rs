@@ -490,7 +490,8 @@ impl Place {
     }
 
     fn clear(&self) -> Result<Cleared, ClusterError> {
-        let cleared = postmaster::clear(&self.pgdata, &self.account)
+        let socket = self.sockets.join(format!(".s.PGSQL.{PORT}"));
+        let cleared = postmaster::clear(&self.pgdata, &socket, &self.account)
             .map_err(|pid| ClusterError::Unstoppable { pid, path: self.pgdata.clone() })?;
         match cleared {
             Cleared::Nothing => {}

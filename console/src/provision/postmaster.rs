@@ -1,8 +1,9 @@
 //! What is left running of a PostgreSQL on a data directory: its pid file and its processes.
 //!
-//! A kill -9 of this program or of the postmaster leaves `postmaster.pid` behind, perhaps with processes that still
-//! write. Removing the file while any of them lives would let two servers write the same files, so the processes are
-//! looked for first: every process of a PostgreSQL has its data directory as working directory.
+//! A kill -9 of this program or of the postmaster leaves `postmaster.pid` and the lock of its socket behind, perhaps with
+//! processes that still write. Removing them while any lives would let two servers write the same files, so the processes
+//! are looked for first: every process of a PostgreSQL has its data directory as working directory. Left there, they keep
+//! PostgreSQL from starting for as long as their number lives, be it as a process not yet reaped or as another program.
 
 use super::account::Account;
 use rustix::process::{Pid, Signal, kill_process};
@@ -74,16 +75,19 @@ fn ask_the_account(pgdata: &Path, account: &Account, pids: &[i32]) -> Vec<i32> {
         .collect()
 }
 
-/// Ends what still runs on `pgdata` and removes a stale pid file. Says what was found.
-pub(super) fn clear(pgdata: &Path, account: &Account) -> Result<Cleared, i32> {
+/// Ends what still runs on `pgdata` and removes its stale files: the pid file, and the socket with its lock (`socket`, a
+/// path without `.lock`). Says what was found.
+pub(super) fn clear(pgdata: &Path, socket: &Path, account: &Account) -> Result<Cleared, i32> {
     let file = PidFile::read(pgdata);
     let running = processes_in(pgdata, account);
-    if running.is_empty() {
-        if file.is_none() {
-            return Ok(Cleared::Nothing);
-        }
+    let remove_stale = || {
         let _ = std::fs::remove_file(pgdata.join("postmaster.pid"));
-        return Ok(Cleared::StaleFile);
+        let _ = std::fs::remove_file(socket);
+        let _ = std::fs::remove_file(socket.with_added_extension("lock"));
+    };
+    if running.is_empty() {
+        remove_stale();
+        return Ok(if file.is_none() { Cleared::Nothing } else { Cleared::StaleFile });
     }
     match file.map(|f| f.pid).filter(|pid| running.contains(pid)) {
         Some(postmaster) => stop(pgdata, account, postmaster)?,
@@ -97,7 +101,7 @@ pub(super) fn clear(pgdata: &Path, account: &Account) -> Result<Cleared, i32> {
             }
         }
     }
-    let _ = std::fs::remove_file(pgdata.join("postmaster.pid"));
+    remove_stale();
     Ok(Cleared::Survivor)
 }
 
@@ -157,13 +161,17 @@ mod tests {
     }
 
     #[test]
-    fn a_pid_file_without_processes_is_removed_even_when_its_number_lives_again() {
+    fn what_a_killed_postgres_left_is_removed_even_when_its_number_lives_again() {
         let dir = tempfile::tempdir().unwrap();
         let me = Account::choose().unwrap();
-        assert_eq!(clear(dir.path(), &me), Ok(Cleared::Nothing));
+        let (pid, socket) = (dir.path().join("postmaster.pid"), dir.path().join(".s.PGSQL.5432"));
+        let lock = dir.path().join(".s.PGSQL.5432.lock");
+        assert_eq!(clear(dir.path(), &socket, &me), Ok(Cleared::Nothing));
         // This test's own process: alive, and no postgres.
-        std::fs::write(dir.path().join("postmaster.pid"), format!("{}\n", std::process::id())).unwrap();
-        assert_eq!(clear(dir.path(), &me), Ok(Cleared::StaleFile));
-        assert!(!dir.path().join("postmaster.pid").exists());
+        for file in [&pid, &socket, &lock] {
+            std::fs::write(file, format!("{}\n", std::process::id())).unwrap();
+        }
+        assert_eq!(clear(dir.path(), &socket, &me), Ok(Cleared::StaleFile));
+        assert!([pid, socket, lock].iter().all(|file| !file.exists()));
     }
 }

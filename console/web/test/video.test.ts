@@ -1,7 +1,9 @@
 // Frames off the wire, what reaches the decoder, the MP4 boxes of the fallback.
 import { describe, expect, it } from 'vitest';
 import { fromBase64, HEADER, readFrame, type Frame } from '../src/video/frame';
+import { Beat, MANY } from '../src/video/beat';
 import { BACKLOG, Gate, STAY_MS } from '../src/video/gate';
+import { LATE_FOR_MS, LATE_MS, MEMORY_MS } from '../src/video/lag';
 import { Meter, STALE_MS } from '../src/video/meter';
 import { initSegment, mediaSegment } from '../src/video/mp4';
 
@@ -95,6 +97,35 @@ describe('the gate before the decoder', () => {
     g.judge(frame(true), 0, left + 1_000 + 2 * STAY_MS);
     expect(g.degraded).toBe('none');
   });
+  /** Frames of 25 a second, a key frame each second, `age` ms old when they come at `now`. */
+  const feed = (g: Gate, from: number, ms: number, age: (now: number) => number) => {
+    const verdicts: string[] = [];
+    for (let now = from; now < from + ms; now += 40) verdicts.push(g.judge({ ...frame(now % 1_000 === 0), captureUs: (1_000_000 + now - age(now)) * 1_000 }, 0, now));
+    return verdicts;
+  };
+  it('skips to the next key frame when pictures wait before the decoder', () => {
+    const g = new Gate();
+    expect(feed(g, 0, 2_000, () => 20)).not.toContain('drop');
+    const late = feed(g, 2_000, 1_000, () => 20 + LATE_MS);
+    expect([late.indexOf('drop') * 40, g.degraded]).toEqual([Math.ceil(LATE_FOR_MS / 40) * 40, 'skip']);
+    expect(feed(g, 3_000, 1_000, () => 20)).not.toContain('drop');
+  });
+  it('takes a line that held pictures back and gives them at once for none of its own delays', () => {
+    const g = new Gate();
+    feed(g, 0, 2_000, () => 20);
+    expect(feed(g, 2_000, 1_000, (now) => 20 + Math.max(0, 2_000 - (now - 2_000) * 10))).not.toContain('drop');
+  });
+  it('takes a clock that was set, or a line that became longer, for the new measure after a while', () => {
+    const g = new Gate();
+    feed(g, 0, 1_000, () => 20);
+    feed(g, 1_000, 2 * MEMORY_MS, () => 5_020);
+    feed(g, 1_000 + 2 * MEMORY_MS, 2 * STAY_MS, () => 5_020);
+    expect(feed(g, 1_000 + 2 * MEMORY_MS + 2 * STAY_MS, 2_000, () => 5_020)).not.toContain('drop');
+  });
+  it('does not judge the age of a picture whose moment is not known', () => {
+    const g = new Gate();
+    for (let now = 0; now < 5_000; now += 40) expect(g.judge(frame(now === 0), 0, now)).toBe('decode');
+  });
   it('remembers through a broken access unit that the decoder is slow', () => {
     const g = new Gate();
     overload(g, 0, 3);
@@ -181,5 +212,29 @@ describe('the MP4 of the fallback', () => {
     const far = 2 ** 33 + 5;
     const tfdt = boxes(boxes(boxes(mediaSegment(1, far, 1, false, new Uint8Array(1)))[0]!.body)[1]!.body).find((b) => b.type === 'tfdt')!;
     expect(Number(new DataView(tfdt.body.buffer, tfdt.body.byteOffset).getBigUint64(4))).toBe(far);
+  });
+});
+
+describe('the beat of painting', () => {
+  it('is at once for a few tiles, and common for many, once each however often they ask', () => {
+    const frames: (() => void)[] = [];
+    const refresh = () => frames.splice(0).forEach((frame) => frame());
+    const beat = new Beat((strike) => frames.push(strike));
+    const painted: string[] = [];
+    const tiles = ['a', 'b', 'c'].map((name) => () => void painted.push(name));
+    beat.tiles = MANY - 1;
+    beat.request(tiles[0]!);
+    expect(painted).toEqual(['a']);
+    beat.tiles = MANY;
+    for (const paint of [...tiles, ...tiles]) beat.request(paint);
+    beat.cancel(tiles[1]!);
+    expect([painted, frames.length]).toEqual([['a'], 1]);
+    refresh();
+    expect(painted).toEqual(['a', 'a', 'c']);
+    beat.request(tiles[1]!);
+    refresh();
+    expect(painted).toEqual(['a', 'a', 'c', 'b']);
+    refresh();
+    expect(painted).toEqual(['a', 'a', 'c', 'b']);
   });
 });

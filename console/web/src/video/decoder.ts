@@ -1,4 +1,5 @@
 // One tile's decoder: WebSocket → WebCodecs → OffscreenCanvas, newest picture wins.
+import type { Beat } from './beat';
 import { fromBase64, type Frame } from './frame';
 import { Gate } from './gate';
 import { Line } from './line';
@@ -29,8 +30,9 @@ export class TileDecoder {
   private box: Size | null = null;
   private retry: ReturnType<typeof setTimeout> | undefined;
 
-  /** `offset`: the server's clock minus ours, milliseconds. */
-  constructor(private readonly canvas: OffscreenCanvas, private address: string, public offset: number, private readonly say: (message: FromTile) => void) {
+  /** `offset`: the server's clock minus ours, milliseconds; `beat`: when the tiles of this worker paint. */
+  constructor(private readonly canvas: OffscreenCanvas, private address: string, public offset: number, private readonly beat: Beat, private readonly say: (message: FromTile) => void) {
+    beat.tiles++;
     this.paint = canvas.getContext('2d', { alpha: false, desynchronized: true });
     this.line = this.connect();
     this.reports = setInterval(() => this.report(), REPORT_MS);
@@ -42,15 +44,20 @@ export class TileDecoder {
     for (const key of captured.keys()) if (key <= frame.timestamp) captured.delete(key);
     this.shown?.close();
     this.shown = frame;
-    this.repaint();
-    const first = this.state !== 'live';
-    this.state = 'live';
+    this.shownUs = captureUs;
     this.failures = 0;
     this.reason = '';
-    this.shownUs = captureUs;
-    this.meter.paint(Date.now(), captureUs, this.offset);
-    if (first) this.report();
+    if (this.state === 'live') return this.beat.request(this.present);
+    this.state = 'live';
+    this.present();
+    this.report();
   }
+
+  private readonly present = (): void => {
+    if (!this.shown) return;
+    this.repaint();
+    this.meter.paint(Date.now(), this.shownUs, this.offset);
+  };
 
   private repaint(): void {
     const { canvas, shown } = this;
@@ -134,7 +141,7 @@ export class TileDecoder {
     this.meter.received(frame.data.byteLength);
     const { decoder, captured } = this;
     if (!decoder || decoder.state !== 'configured') return;
-    const verdict = this.gate.judge(frame, decoder.decodeQueueSize, Date.now());
+    const verdict = this.gate.judge(frame, decoder.decodeQueueSize, performance.now());
     if (verdict === 'drop') return;
     if (verdict === 'restart' && this.config) {
       decoder.reset();
@@ -201,6 +208,8 @@ export class TileDecoder {
   close(): void {
     clearInterval(this.reports);
     clearTimeout(this.retry);
+    this.beat.cancel(this.present);
+    this.beat.tiles--;
     this.line.close();
     this.drop();
     this.shown?.close();

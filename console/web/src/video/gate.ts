@@ -1,11 +1,12 @@
 // Which frames go to the decoder: from a key frame on, and never so many that the picture falls behind.
 //
-//   closed ──key──▶ open ──queue too long / hole──▶ skipping ──key──▶ open
-//                     ▲                                │ again and again
-//                     └── a while, the queue empty ── keys ◀
+//   closed ──key──▶ open ──queue too long / late / hole──▶ skipping ──key──▶ open
+//                     ▲                                       │ again and again
+//                     └──── a while, nothing waits ────── keys ◀
 //
 // In `keys` only key frames are decoded. It is left on probation: falling behind again at once makes the next stay longer.
 import type { Frame } from './frame';
+import { Lag } from './lag';
 
 /** Frames waiting in the decoder before the rest up to the next key frame is dropped: a third of a second at 25 fps. */
 export const BACKLOG = 8;
@@ -26,6 +27,7 @@ export class Gate {
   private until = 0;
   private stay = STAY_MS;
   private left = -Infinity;
+  private readonly lag = new Lag();
   /** Frames dropped to stay live, since the start. */
   skipped = 0;
 
@@ -40,18 +42,19 @@ export class Gate {
 
   /** `queued`: frames the decoder still holds; `now`: any steady milliseconds. `restart`: throw away what it holds first. */
   judge(frame: Frame, queued: number, now: number): Verdict {
-    if (frame.key) return this.key(queued, now);
-    if (this.state === 'open' && queued > BACKLOG) this.fall(now);
+    const late = this.lag.late(frame.captureUs, now);
+    if (frame.key) return this.key(queued, late, now);
+    if (this.state === 'open' && (queued > BACKLOG || late)) this.fall(now);
     else if (this.state === 'open' && frame.skipped) this.state = 'skipping';
     if (this.state === 'open') return 'decode';
     if (this.state !== 'closed') this.skipped++;
     return 'drop';
   }
 
-  private key(queued: number, now: number): Verdict {
+  private key(queued: number, late: boolean, now: number): Verdict {
     const behind = this.state !== 'open' && this.state !== 'closed' && queued > 0;
     if (this.state === 'keys') {
-      if (queued > 0) this.until = Math.max(this.until, now + STAY_MS);
+      if (queued > 0 || late) this.until = Math.max(this.until, now + STAY_MS);
       else if (now >= this.until) {
         this.state = 'open';
         this.left = now;

@@ -102,7 +102,7 @@ export class MsePlayer {
   private take(frame: Frame): void {
     this.meter.received(frame.data.byteLength);
     if (!this.media) return;
-    const verdict = this.gate.judge(frame, this.waiting(), Date.now());
+    const verdict = this.gate.judge(frame, this.waiting(), performance.now());
     if (verdict === 'drop') return;
     if (verdict === 'restart') this.queue.length = this.buffer ? 0 : Math.min(1, this.queue.length); // the first is the track's own
     if (this.base < 0) this.base = frame.pts;
