@@ -3,6 +3,7 @@
 use crate::kill;
 use anyhow::{Context, Result};
 use futures_util::future::join_all;
+use gatehouse_actors::alarm::AlarmQuery;
 use gatehouse_console::provision::{Cluster, ClusterOptions, Provision, Silent, testkit};
 use gatehouse_core::alarm::AlarmKind;
 use gatehouse_core::device::link::{Refused, Uplink, Verb};
@@ -52,6 +53,14 @@ async fn with_the_database_away_all_is_acknowledged_shown_at_once_and_stored_onc
     let detail = site.system.ack(smoke.id, "wang", Some("on my way".into())).await?;
     assert_eq!((detail.alarm.acked_by.as_deref(), detail.sop.steps.is_empty()), (Some("wang"), false));
     site.system.comment(smoke.id, "wang", "burnt toast".into()).await?;
+    // What is open is listed as it is, not as the database last had it.
+    let open = async |q: &str| -> Result<Vec<_>> {
+        let query = AlarmQuery { open: true, limit: 100, q: q.into(), ..AlarmQuery::default() };
+        Ok(site.system.alarms(query).await?.alarms)
+    };
+    let listed = open("smoke").await?;
+    assert_eq!(listed.iter().map(|alarm| (alarm.id, alarm.acked)).collect::<Vec<_>>(), [(smoke.id, true)]);
+    assert!(open("").await?.len() == 2 && open("nothing like it").await?.is_empty());
     let first = site.system.command(site.request("door-2", Verb::Lock, 7)).await?;
     assert_eq!(site.system.command(site.request("door-2", Verb::Lock, 7)).await?.id, first.id);
     let health = site.system.journal();
