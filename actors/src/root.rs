@@ -359,19 +359,21 @@ impl System {
         info!("The system stopped");
     }
 
-    /// Stops everything where it stands; nothing queued is written.
-    pub(crate) fn cut(&self) {
+    /// Stops everything where it stands, nothing queued is written; ready when it has ended.
+    pub(crate) async fn cut(&self) {
         self.0.ingress.stop();
         self.0.shared.journal.cut();
-        for tasks in [&self.0.journal_done, &self.0.telemetry_done] {
-            if let Some(task) = tasks.lock().unwrap_or_else(PoisonError::into_inner).take() {
-                task.abort();
-            }
-        }
-        for task in self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        let taken = |task: &Mutex<Option<JoinHandle<()>>>| task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let journal = taken(&self.0.journal_done);
+        let mut tasks: Vec<_> = self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect();
+        tasks.extend(taken(&self.0.telemetry_done));
+        for task in &tasks {
             task.abort();
         }
         self.0.supervisor.kill();
+        for task in tasks.into_iter().chain(journal) {
+            let _ = task.await;
+        }
     }
 
     fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {

@@ -81,8 +81,8 @@ impl System {
     }
 
     /// Stops everything at once, as a power cut would: nothing queued is written.
-    pub fn drill_power_cut(&self) {
-        self.cut();
+    pub async fn drill_power_cut(&self) {
+        self.cut().await;
     }
 }
 

@@ -43,7 +43,7 @@ async fn what_lets_someone_through_is_never_sent_again_after_a_restart() {
     site.command_is(queued.id, "sent").await;
     site.settle().await;
     assert_eq!(site.all_told().len(), 2);
-    site.system.drill_power_cut();
+    site.system.drill_power_cut().await;
     // As the power would have left it between the ledger and the link.
     let path = format!("pending,{},state", queued.id);
     sqlx::query("update machine set state = jsonb_set(state, string_to_array($2, ','), '\"queued\"') where key = 'device:' || $1")
@@ -88,7 +88,7 @@ async fn power_cuts_between_queued_and_sent_neither_lose_nor_double_a_command() 
         for _ in 0..round * 12 {
             tokio::task::yield_now().await;
         }
-        site.system.drill_power_cut();
+        site.system.drill_power_cut().await;
         for asked in asking {
             asked.abort();
             if let Ok(Ok(command)) = asked.await {

@@ -106,7 +106,7 @@ async fn fired_once(site: &mut Compound) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_timer_whose_moment_falls_into_a_downtime_fires_once_after_it() {
     let mut site = wound().await;
-    site.system.drill_power_cut();
+    site.system.drill_power_cut().await;
     site.advance(4_000);
     site.restart().await;
     site.settle().await;

@@ -179,7 +179,7 @@ impl Compound {
 
     /// Cuts the power and starts again on the same database.
     pub async fn cut_and_restart(&mut self) {
-        self.system.drill_power_cut();
+        self.system.drill_power_cut().await;
         self.restart().await;
     }
 

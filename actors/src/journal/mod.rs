@@ -176,6 +176,7 @@ struct Inner {
     addresses: Arc<Addresses>,
     queue: Mutex<Queue>,
     work: Notify,
+    cut: Notify,
     /// Entries, counted from the start, that the database has.
     stored: watch::Sender<u64>,
     away: watch::Sender<bool>,
@@ -256,6 +257,7 @@ impl Inner {
             addresses,
             queue: Mutex::new(Queue::default()),
             work: Notify::new(),
+            cut: Notify::new(),
             stored: watch::channel(0).0,
             away: watch::channel(false).0,
             state: AtomicU8::new(State::Running as u8),

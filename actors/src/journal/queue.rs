@@ -113,13 +113,14 @@ impl Journal {
         self.0.work.notify_one();
     }
 
-    /// Takes nothing more and forgets what is queued.
+    /// Takes nothing more, forgets what is queued and writes no further.
     pub(crate) fn cut(&self) {
         {
             let mut queue = lock(&self.0.queue);
             queue.closed = true;
             queue.waiting.clear();
         }
+        self.0.cut.notify_one();
         self.let_go();
     }
 

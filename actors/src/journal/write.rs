@@ -51,11 +51,12 @@ pub(super) enum Outcome {
 
 impl Journal {
     /// Writes until it is closed and empty, on a thread of its own: in a storm no queue of tasks stands between the database's
-    /// answers and the next group. It ends too when what is given back is dropped, or aborted.
+    /// answers and the next group. It ends too when it is cut, or the runtime of what is given back.
     pub(crate) fn start(self) -> Result<JoinHandle<()>, JournalError> {
         let tellers = Handle::current();
         let (alive, gone) = oneshot::channel::<()>();
-        let (ended, end) = oneshot::channel();
+        let (ended, mut end) = oneshot::channel();
+        let inner = self.0.clone();
         let runtime = Builder::new_current_thread().enable_all().build().map_err(JournalError::Thread)?;
         let work = move || {
             let writing = async {
@@ -67,12 +68,20 @@ impl Journal {
                     own.close().await;
                 }
             };
-            let _ = ended.send(catch_unwind(AssertUnwindSafe(|| runtime.block_on(writing))));
+            let done = catch_unwind(AssertUnwindSafe(|| runtime.block_on(writing)));
+            drop(runtime);
+            let _ = ended.send(done);
         };
         std::thread::Builder::new().name("journal".into()).spawn(work).map_err(JournalError::Thread)?;
         Ok(tokio::spawn(async move {
-            let _alive = alive;
-            if let Ok(Err(panic)) = end.await {
+            let ended = tokio::select! {
+                ended = &mut end => ended,
+                () = inner.cut.notified() => {
+                    drop(alive);
+                    end.await
+                }
+            };
+            if let Ok(Err(panic)) = ended {
                 std::panic::resume_unwind(panic);
             }
         }))
