@@ -235,14 +235,16 @@ async fn a_database_that_refuses_to_write_for_want_of_room_goes_the_same_way() -
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_given_up_in_the_middle_of_its_rows_leaves_nothing_behind_on_its_connection() -> Result<()> {
-    const READS: u64 = 40;
+    const READS: u64 = 100;
     let dir = tempfile::tempdir()?;
     let mut site = Compound::start_on(fresh().await, Ground::spilling(dir.path(), ROOMY)).await;
     site.settle().await;
-    // A disk that stalls: so many rows take longer than an answer is waited for.
+    // A disk that stalls: many rows take longer than an answer is waited for.
     for sql in [
-        "create function stalls() returns trigger language plpgsql as $$ begin perform pg_sleep(0.08); return new; end $$",
-        "create trigger stalls before insert on event_log for each row execute function stalls()",
+        "create function stalls() returns trigger language plpgsql as $$ begin
+           if (select count(*) from fresh) >= 32 then perform pg_sleep(6); end if; return null; end $$",
+        "create trigger stalls after insert on event_log referencing new table as fresh
+         for each statement execute function stalls()",
     ] {
         sqlx::query(sql).execute(&site.pool).await?;
     }

@@ -17,6 +17,7 @@ mod feed;
 pub mod figures;
 pub mod frame;
 pub mod hub;
+mod ingest;
 pub mod models;
 pub mod motion;
 pub mod onnx;

@@ -4,6 +4,7 @@ use crate::face::Gallery;
 use crate::feed::{Feed, StreamStatus, Which};
 use crate::figures::{Latency, Spread};
 use crate::hub::Hub;
+use crate::ingest::Ingest;
 use crate::models::RuntimePaths;
 use crate::overlay::Boxes;
 use crate::pipeline::doorway::Prompt;
@@ -244,6 +245,7 @@ struct Inner {
     on_problem: OnProblem,
     cameras: RwLock<BTreeMap<DeviceId, Arc<Camera>>>,
     runtime: tokio::runtime::Handle,
+    ingest: Ingest,
     clip_time: Latency,
     transcodes: Transcodes,
 }
@@ -306,6 +308,7 @@ impl Vision {
             on_problem,
             cameras: RwLock::default(),
             runtime,
+            ingest: Ingest::start().map_err(|source| VisionError::io("the thread of the cameras".into(), source))?,
             clip_time: Latency::default(),
             transcodes: Transcodes::new(config.transcodes),
         };
@@ -573,8 +576,7 @@ impl Inner {
     fn run(&self, feed: &Arc<Feed>, config: &CameraConfig, url: Url, audio: bool) {
         let CameraConfig { user, password, transport, .. } = config;
         let source = Source { url, user: user.clone(), password: password.clone(), transport: *transport, audio };
-        let task = self.runtime.spawn(rtsp::run(source, feed.hub.clone(), feed.clone()));
-        feed.runs(task.abort_handle());
+        feed.runs(self.ingest.run(rtsp::run(source, feed.hub.clone(), feed.clone())));
     }
 }
 

@@ -17,6 +17,7 @@ pub mod fmp4;
 pub mod index;
 mod lane;
 pub mod playback;
+mod queue;
 pub mod retention;
 mod track;
 mod writer;
@@ -32,18 +33,16 @@ use disk::DiskState;
 use gatehouse_core::id::DeviceKey;
 use index::{Catalogue, Span};
 use jiff::{SignedDuration, Timestamp};
+use queue::{NotTaken, Sender};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use writer::{Command, Writer};
 
-/// Units that may wait for a writer: some ten seconds of sixteen cameras. Beyond, a camera pauses until a key frame.
-const QUEUE_MAX: usize = 4096;
 /// Pieces of recording put together at the same time, each some 50 MB at most; further askers wait.
 const READERS: usize = 6;
 /// Longest that a writer's answer is waited for: a disk that hangs must not keep who asks for a clip.
@@ -66,7 +65,7 @@ pub struct Recorder {
 /// One disk and the way to its writer.
 #[derive(Debug)]
 struct Slot {
-    commands: SyncSender<Command>,
+    commands: Sender,
     state: Arc<DiskState>,
 }
 
@@ -106,7 +105,7 @@ impl Recorder {
         let (mut slots, mut threads) = (Vec::new(), Vec::new());
         let states: Vec<_> = dirs.into_iter().map(|dir| Arc::new(DiskState::open(dir, archive.is_some()))).collect();
         for (n, state) in states.iter().enumerate() {
-            let (commands, queue) = std::sync::mpsc::sync_channel(QUEUE_MAX);
+            let (commands, queue) = queue::queue();
             // What lies nowhere else is the first writer's to forget.
             let others = (n == 0).then(|| states[1..].iter().map(|other| other.dir().to_owned()).collect());
             let writer =
@@ -328,14 +327,14 @@ async fn ask(slot: &Slot, command: impl FnOnce(oneshot::Sender<io::Result<()>>) 
     let mut command = command(reply);
     let asked = Instant::now();
     loop {
-        match slot.commands.try_send(command) {
+        match slot.commands.send(command) {
             Ok(()) => break,
-            Err(TrySendError::Full(_)) if asked.elapsed() >= ANSWER_MAX => return Err(hangs(slot)),
-            Err(TrySendError::Full(back)) => {
+            Err(NotTaken::Full(_)) if asked.elapsed() >= ANSWER_MAX => return Err(hangs(slot)),
+            Err(NotTaken::Full(back)) => {
                 command = back;
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
-            Err(TrySendError::Disconnected(_)) => return Err(stopped()),
+            Err(NotTaken::Stopped) => return Err(stopped()),
         }
     }
     match tokio::time::timeout(ANSWER_MAX, answer).await {

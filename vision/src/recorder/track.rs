@@ -1,5 +1,6 @@
 //! One camera's way into the recorder, and which disk it leads to.
 
+use super::queue::NotTaken;
 use super::writer::{Command, Health};
 use super::{Shared, Slot, stopped};
 use crate::audio::AudioFrame;
@@ -8,7 +9,6 @@ use gatehouse_core::id::DeviceKey;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::TrySendError;
 
 /// One camera's way into the recorder.
 #[derive(Debug)]
@@ -31,11 +31,11 @@ impl Track {
         let track =
             Self { key, disks, shared, home, at: AtomicUsize::new(home), paused: AtomicBool::new(false), states };
         let (Some(slot), Some(open)) = (track.disks.get(home), track.open_at(home)) else { return Err(stopped()) };
-        match slot.commands.try_send(open) {
+        match slot.commands.send(open) {
             Ok(()) => {}
             // It is opened with the first key frame that finds room.
-            Err(TrySendError::Full(_)) => track.at.store(usize::MAX, Ordering::Relaxed),
-            Err(TrySendError::Disconnected(_)) => return Err(stopped()),
+            Err(NotTaken::Full(_)) => track.at.store(usize::MAX, Ordering::Relaxed),
+            Err(NotTaken::Stopped) => return Err(stopped()),
         }
         Ok(track)
     }
@@ -52,13 +52,13 @@ impl Track {
         let slot = self.disks.get(self.at.load(Ordering::Relaxed));
         let waits = self.paused.load(Ordering::Relaxed) && !unit.key;
         let Some(slot) = slot.filter(|slot| !waits && !slot.state.is_held()) else { return self.leave_out() };
-        match slot.commands.try_send(Command::Unit { key: self.key.clone(), unit: unit.clone() }) {
+        match slot.commands.send(Command::Unit { key: self.key.clone(), unit: unit.clone() }) {
             Ok(()) => self.paused.store(false, Ordering::Relaxed),
-            Err(TrySendError::Full(_)) => {
+            Err(NotTaken::Full(_)) => {
                 slot.state.fall_behind();
                 self.leave_out();
             }
-            Err(TrySendError::Disconnected(_)) => self.leave_out(),
+            Err(NotTaken::Stopped) => self.leave_out(),
         }
     }
 
@@ -68,7 +68,7 @@ impl Track {
         let paused = self.paused.load(Ordering::Relaxed);
         let Some(slot) = slot.filter(|slot| !paused && !slot.state.is_held()) else { return };
         // A full queue is noticed with the next picture.
-        let _ = slot.commands.try_send(Command::Audio { key: self.key.clone(), frame: frame.clone() });
+        let _ = slot.commands.send(Command::Audio { key: self.key.clone(), frame: frame.clone() });
     }
 
     fn leave_out(&self) {
@@ -89,7 +89,7 @@ impl Track {
         }
         let (Some(slot), Some(open)) = (self.disks.get(to), self.open_at(to)) else { return };
         // To open closes what is open there from before: two files of a camera never cover the same time.
-        if slot.commands.try_send(open).is_ok() {
+        if slot.commands.send(open).is_ok() {
             self.close();
             self.at.store(to, Ordering::Relaxed);
         }
@@ -99,7 +99,7 @@ impl Track {
     pub fn close(&self) {
         if let Some(slot) = self.disks.get(self.at.load(Ordering::Relaxed)) {
             // When the queue is full the writer closes it with the gap that follows, or at the end.
-            let _ = slot.commands.try_send(Command::Close { key: self.key.clone() });
+            let _ = slot.commands.send(Command::Close { key: self.key.clone() });
         }
     }
 

@@ -3,6 +3,7 @@
 use super::disk::{Disk, DiskState, PROBE_EVERY};
 use super::fmp4::{self, Sample};
 use super::index::{self, Segment};
+use super::queue::Receiver;
 use super::retention::{self, Retention};
 use super::{OnError, Shared};
 use crate::audio::{AudioConfig, AudioFrame};
@@ -15,12 +16,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
-/// Length after which a part is written, on the pictures' clock and on ours: with one frame more, below half a second.
-pub const PART: Duration = Duration::from_millis(400);
+/// Length after which a part is written, on the pictures' clock and on ours: with one frame and a beat more, below half a second.
+pub const PART: Duration = Duration::from_millis(320);
+/// What can wait is taken together so often.
+const BEAT: Duration = Duration::from_millis(50);
 /// Length after which a segment ends at the next key frame.
 pub const SEGMENT: Duration = Duration::from_secs(60);
 /// Longest time written pictures wait for the disk itself.
@@ -61,6 +63,16 @@ pub enum Command {
     Stop { reply: oneshot::Sender<io::Result<()>> },
 }
 
+impl Command {
+    /// Whether it may wait for the next beat.
+    pub fn can_wait(&self) -> bool {
+        match self {
+            Self::Unit { .. } | Self::Audio { .. } => true,
+            Self::Open { .. } | Self::Flush { .. } | Self::Close { .. } | Self::Stop { .. } => false,
+        }
+    }
+}
+
 /// The state of the thread.
 pub struct Writer {
     cameras: BTreeMap<DeviceKey, Camera>,
@@ -68,6 +80,8 @@ pub struct Writer {
     policy: Retention,
     swept: Instant,
     probed: Instant,
+    /// Whether the disk was found full since it was last looked after.
+    full: bool,
 }
 
 /// What all cameras share.
@@ -90,32 +104,34 @@ impl Writer {
         on_error: OnError,
     ) -> Self {
         let place = Place { state, others, shared, disk, on_error };
-        Self { cameras: BTreeMap::new(), place, policy, swept: Instant::now(), probed: Instant::now() }
+        Self { cameras: BTreeMap::new(), place, policy, swept: Instant::now(), probed: Instant::now(), full: false }
     }
 
     /// Works until told to stop or until nobody can tell.
-    pub fn run(mut self, queue: &Receiver<Command>) {
-        loop {
-            let heard = queue.recv_timeout(PART / 4);
-            self.place.state.begin();
-            match heard {
-                Ok(Command::Stop { reply }) => {
+    pub fn run(mut self, queue: &Receiver) {
+        while let Some(commands) = queue.take(BEAT) {
+            for command in commands {
+                self.place.state.begin();
+                if let Command::Stop { reply } = command {
                     self.close_all();
                     let _ = reply.send(Ok(()));
                     return;
                 }
-                Ok(command) => self.obey(command),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return self.close_all(),
+                self.obey(command);
+                if self.full {
+                    self.look_after();
+                }
             }
+            self.place.state.begin();
             self.look_after();
             self.place.state.end();
         }
+        self.close_all();
     }
 
     /// What is to be done though nobody asked: parts whose time is over, room, a disk that may be back.
     fn look_after(&mut self) {
-        let mut full = false;
+        let mut full = std::mem::take(&mut self.full);
         for camera in self.cameras.values_mut() {
             camera.tick(&self.place);
             full |= std::mem::take(&mut camera.full);
@@ -177,6 +193,7 @@ impl Writer {
             Command::Unit { key, unit } => {
                 if let Some(camera) = self.cameras.get_mut(&key) {
                     camera.take(unit, &self.place);
+                    self.full |= std::mem::take(&mut camera.full);
                 }
             }
             Command::Audio { key, frame } => {
