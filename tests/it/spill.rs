@@ -9,7 +9,7 @@ use gatehouse_core::alarm::AlarmKind;
 use gatehouse_core::device::link::{Refused, Uplink, Verb};
 use gatehouse_tests::compound::{Compound, Ground, id};
 use gatehouse_tests::database::{fresh, take_away};
-use gatehouse_tests::product::{Client, fresh_data_dir, read_secret};
+use gatehouse_tests::product::{Client, PATIENCE, fresh_data_dir, read_secret};
 use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
 use serde_json::json;
 use sqlx::postgres::PgPoolOptions;
@@ -233,6 +233,22 @@ async fn a_database_that_refuses_to_write_for_want_of_room_goes_the_same_way() -
     Ok(())
 }
 
+/// Asks until there is an answer, for so long.
+async fn watch<T>(
+    patience: Duration,
+    ask: impl AsyncFn() -> Result<Option<T>, sqlx::Error>,
+) -> Result<Option<T>, sqlx::Error> {
+    let until = tokio::time::Instant::now() + patience;
+    while tokio::time::Instant::now() < until {
+        let answer = ask().await?;
+        if answer.is_some() {
+            return Ok(answer);
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(None)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_given_up_in_the_middle_of_its_rows_leaves_nothing_behind_on_its_connection() -> Result<()> {
     const READS: u64 = 100;
@@ -248,10 +264,25 @@ async fn a_commit_given_up_in_the_middle_of_its_rows_leaves_nothing_behind_on_it
     ] {
         sqlx::query(sql).execute(&site.pool).await?;
     }
-    for taken in join_all((1..=READS).map(|seq| site.say(read("door-1", seq, "1001")))).await {
+    // What that connection answers later is the answer to what was given up: nobody may ask it anything more.
+    let copying = "select pid from pg_stat_activity
+                   where datname = current_database() and state = 'active' and query ilike 'copy event_log %'";
+    let copying = async || sqlx::query_scalar::<_, i32>(copying).fetch_optional(&site.pool).await;
+    let said = join_all((1..=READS).map(|seq| site.say(read("door-1", seq, "1001"))));
+    let (said, backend) = tokio::join!(said, watch(PATIENCE, copying));
+    for taken in said {
         taken?;
     }
+    let backend = backend?.context("rows are copied")?;
     site.until("it spills", |system| (system.journal().spilled > 0).then_some(())).await;
+    let state = async || {
+        let state = sqlx::query_scalar::<_, String>("select state from pg_stat_activity where pid = $1");
+        state.bind(backend).fetch_optional(&site.pool).await
+    };
+    let stalls = async || Ok((state().await?.as_deref() != Some("active")).then_some(()));
+    watch(PATIENCE, stalls).await?.context("the stall ends")?;
+    let gone = async || Ok(state().await?.is_none().then_some(()));
+    watch(Duration::from_secs(3), gone).await?.context("its connection is closed")?;
     sqlx::query("drop trigger stalls on event_log").execute(&site.pool).await?;
     caught_up(&mut site).await;
     for round in 1..=3 {
