@@ -98,13 +98,13 @@ struct Progress {
 
 impl Feed {
     /// A stream of a camera that has not begun.
-    pub(crate) fn new(which: Which, key: &DeviceKey, sink: Sink, problems: Arc<Problems>) -> Self {
+    pub(crate) fn new(which: Which, key: &DeviceKey, hub: Hub, sink: Sink, problems: Arc<Problems>) -> Self {
         let progress = Progress {
             last_frame_us: AtomicI64::new(i64::MIN),
             clock_off_ms: AtomicI64::new(UNKNOWN),
             ..Progress::default()
         };
-        let (id, key, hub) = (key.id(), key.clone(), Arc::new(Hub::new()));
+        let (id, key, hub) = (key.id(), key.clone(), Arc::new(hub));
         Self { which, id, key, hub, track: None, analysis: None, sink, problems, progress }
     }
 

@@ -10,6 +10,7 @@
 //! camera the backlog it sends is not shown either: viewers continue with the group of pictures that reaches live again.
 
 use crate::figures::{Latency, Rate, Spread};
+use crate::ingest::Watchers;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -145,6 +146,8 @@ pub struct Hub {
     dropped: AtomicU64,
     /// Arrival of a unit to its delivery to a viewer.
     latency: Latency,
+    /// Told of each viewer.
+    watchers: Watchers,
 }
 
 #[derive(Debug, Default)]
@@ -168,6 +171,11 @@ impl Hub {
     /// Opens a hub without viewers.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// As [`new`](Self::new); the viewers are told as well to whoever counts those of several.
+    pub(crate) fn told(watchers: Watchers) -> Self {
+        Self { watchers, ..Self::default() }
     }
 
     /// Shows a unit to all; `late` is how far behind its own clock it arrived.
@@ -251,6 +259,7 @@ impl Hub {
             inner.viewers.push(queue.clone());
         }
         drop(inner);
+        self.watchers.come();
         Viewer { hub: self.clone(), queue, config: None, caught_up: false }
     }
 
@@ -506,6 +515,7 @@ impl Viewer {
 
 impl Drop for Viewer {
     fn drop(&mut self) {
+        self.hub.watchers.go();
         self.hub.lock().viewers.retain(|queue| !Arc::ptr_eq(queue, &self.queue));
     }
 }

@@ -1,25 +1,90 @@
-//! The thread that reads every camera's stream: a runtime of its own, on which nothing else is done.
+//! The threads that read the cameras' streams; nothing else is done on them.
 //!
 //! ```text
-//!  sockets ──▶ sessions ──▶ hub, recorder, analysis     all by handing over a reference: no session waits for another's work
+//!  looked at, or small for tiles ──▶ "cameras"     each packet as it comes
+//!  only recorded                 ──▶ "recorded"    the same while somebody watches one of them, else all together every beat
 //! ```
-//! On the threads of all tasks each packet woke one, and that one a second to look for more work.
+//! Sessions hand over by reference and never wait for another's work. On the threads of all tasks each packet woke one, and that
+//! one a second to look for more work; what waits in a socket for a beat costs nothing.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
-/// The thread; it ends, and with it every stream, when this is dropped.
+/// How long packets of streams that nobody watches wait for each other. No multiple of a camera's interval: the earliest
+/// arrivals, which tell a camera's clock from ours, then come at any moment of it.
+const BEAT: Duration = Duration::from_millis(37);
+
+/// How many watch a stream, or one of some streams.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Watchers(Arc<AtomicUsize>);
+
+impl Watchers {
+    /// One more watches.
+    pub(crate) fn come(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One who came watches no more.
+    pub(crate) fn go(&self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn are_there(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
+    }
+}
+
+/// The threads; they end, and with them every stream, when this is dropped.
 pub(crate) struct Ingest {
+    cameras: Reader,
+    recorded: Reader,
+    watchers: Watchers,
+}
+
+impl Ingest {
+    /// Starts them without streams.
+    pub(crate) fn start() -> io::Result<Self> {
+        let watchers = Watchers::default();
+        let cameras = Reader::start("cameras", None)?;
+        let recorded = Reader::start("recorded", Some(watchers.clone()))?;
+        Ok(Self { cameras, recorded, watchers })
+    }
+
+    /// To be told of those who watch a stream that is only recorded.
+    pub(crate) fn watchers(&self) -> Watchers {
+        self.watchers.clone()
+    }
+
+    /// Reads a stream until it is aborted; one that is `only_recorded` tells [`watchers`](Self::watchers) of its own.
+    pub(crate) fn run(&self, stream: impl Future<Output = ()> + Send + 'static, only_recorded: bool) -> AbortHandle {
+        let reader = if only_recorded { &self.recorded } else { &self.cameras };
+        reader.runtime.spawn(stream).abort_handle()
+    }
+}
+
+/// A thread with its own runtime.
+struct Reader {
     runtime: Handle,
     _alive: oneshot::Sender<()>,
 }
 
-impl Ingest {
-    /// Starts it without streams.
-    pub(crate) fn start() -> io::Result<Self> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
+impl Reader {
+    /// `watchers`: while there are none, what comes waits for the next beat.
+    fn start(name: &str, watchers: Option<Watchers>) -> io::Result<Self> {
+        let mut builder = Builder::new_current_thread();
+        if let Some(watchers) = watchers {
+            builder.on_thread_park(move || {
+                if !watchers.are_there() {
+                    std::thread::sleep(BEAT);
+                }
+            });
+        }
+        let runtime = builder.enable_all().build()?;
         let handle = runtime.handle().clone();
         let (alive, gone) = oneshot::channel::<()>();
         let run = move || {
@@ -27,12 +92,66 @@ impl Ingest {
             // A camera's name that is being looked up is not waited for.
             runtime.shutdown_background();
         };
-        std::thread::Builder::new().name("cameras".into()).spawn(run)?;
+        std::thread::Builder::new().name(name.into()).spawn(run)?;
         Ok(Self { runtime: handle, _alive: alive })
     }
+}
 
-    /// Reads a stream until it is aborted.
-    pub(crate) fn run(&self, stream: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
-        self.runtime.spawn(stream).abort_handle()
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub::Hub;
+    use std::time::Instant;
+    use tokio::sync::mpsc;
+
+    /// How long words and their answers take, one after the other.
+    async fn answers(ingest: &Ingest, only_recorded: bool) -> Vec<Duration> {
+        let (say, mut said) = mpsc::channel(1);
+        let (answer, mut answers) = mpsc::channel(1);
+        let stream = async move {
+            while let Some(word) = said.recv().await {
+                let _ = answer.send(word).await;
+            }
+        };
+        ingest.run(stream, only_recorded);
+        let mut took = Vec::new();
+        // Before the first ones the thread may have been idle.
+        for word in 0..22 {
+            let began = Instant::now();
+            say.send(word).await.unwrap();
+            assert_eq!(answers.recv().await, Some(word));
+            took.push(began.elapsed());
+        }
+        took.split_off(2)
+    }
+
+    #[tokio::test]
+    async fn what_is_only_recorded_is_read_on_a_beat_unless_somebody_watches() {
+        let ingest = Ingest::start().unwrap();
+        let waits = async || answers(&ingest, true).await.iter().sum::<Duration>() >= BEAT * 10;
+        let is_prompt = async |only_recorded| answers(&ingest, only_recorded).await.iter().any(|took| *took < BEAT / 4);
+        assert!(waits().await && is_prompt(false).await);
+        let hub = Arc::new(Hub::told(ingest.watchers()));
+        let viewers = (hub.watch(), hub.watch());
+        assert!(is_prompt(true).await);
+        drop(viewers.0);
+        assert!(is_prompt(true).await);
+        drop(viewers.1);
+        assert!(waits().await);
+    }
+
+    #[tokio::test]
+    async fn streams_end_with_it() {
+        let ingest = Ingest::start().unwrap();
+        let (alive, mut ends) = mpsc::channel::<()>(1);
+        ingest.run(
+            async move {
+                let _alive = alive;
+                std::future::pending().await
+            },
+            true,
+        );
+        drop(ingest);
+        assert_eq!(ends.recv().await, None);
     }
 }

@@ -4,7 +4,7 @@ use crate::face::Gallery;
 use crate::feed::{Feed, StreamStatus, Which};
 use crate::figures::{Latency, Spread};
 use crate::hub::Hub;
-use crate::ingest::Ingest;
+use crate::ingest::{Ingest, Watchers};
 use crate::models::RuntimePaths;
 use crate::overlay::Boxes;
 use crate::pipeline::doorway::Prompt;
@@ -308,7 +308,7 @@ impl Vision {
             on_problem,
             cameras: RwLock::default(),
             runtime,
-            ingest: Ingest::start().map_err(|source| VisionError::io("the thread of the cameras".into(), source))?,
+            ingest: Ingest::start().map_err(|source| VisionError::io("a thread of the cameras".into(), source))?,
             clip_time: Latency::default(),
             transcodes: Transcodes::new(config.transcodes),
         };
@@ -332,8 +332,12 @@ impl Vision {
             let what = format!("{what} of camera {}", config.key);
             move |source| VisionError::io(what, source)
         };
-        let feed = |which| Feed::new(which, &config.key, inner.sink.clone(), inner.problems.clone());
-        let (mut main, mut sub) = (feed(Which::Main), config.sub.as_ref().map(|_| feed(Which::Sub)));
+        let analysed = !config.roles.is_empty();
+        let only_recorded = config.sub.is_some() || !analysed;
+        let watchers = if only_recorded { inner.ingest.watchers() } else { Watchers::default() };
+        let feed = |which, hub| Feed::new(which, &config.key, hub, inner.sink.clone(), inner.problems.clone());
+        let mut main = feed(Which::Main, Hub::told(watchers));
+        let mut sub = config.sub.as_ref().map(|_| feed(Which::Sub, Hub::new()));
         let keep = Keep { days: config.keep_days };
         main.track = match config.record {
             true => Some(inner.recorder.track(&config.key, keep).map_err(failed("the recording"))?),
@@ -341,15 +345,16 @@ impl Vision {
             false => inner.recorder.know(&config.key).map(|()| None).map_err(failed("the recording"))?,
         };
         let (pool, sink, on_problem) = (inner.pool.clone(), inner.sink.clone(), inner.on_problem.clone());
-        let analysis = (!config.roles.is_empty())
+        let analysis = analysed
             .then(|| Analysis::start(&config, inner.policies, pool, sink, on_problem))
             .transpose()
             .map_err(failed("the analysis"))?;
         sub.as_mut().unwrap_or(&mut main).analysis = analysis;
         let camera = Camera { main: Arc::new(main), sub: sub.map(Arc::new), config };
-        inner.run(&camera.main, &camera.config, camera.config.url.clone(), camera.config.record && camera.config.audio);
+        let audio = camera.config.record && camera.config.audio;
+        inner.run(&camera.main, &camera.config, camera.config.url.clone(), audio, only_recorded);
         if let (Some(sub), Some(url)) = (&camera.sub, &camera.config.sub) {
-            inner.run(sub, &camera.config, url.clone(), false);
+            inner.run(sub, &camera.config, url.clone(), false, false);
         }
         self.cameras_mut().insert(camera.config.id, Arc::new(camera));
         Ok(())
@@ -573,10 +578,11 @@ fn check_url(key: &DeviceKey, url: &Url) -> Result<(), VisionError> {
 }
 
 impl Inner {
-    fn run(&self, feed: &Arc<Feed>, config: &CameraConfig, url: Url, audio: bool) {
+    fn run(&self, feed: &Arc<Feed>, config: &CameraConfig, url: Url, audio: bool, only_recorded: bool) {
         let CameraConfig { user, password, transport, .. } = config;
         let source = Source { url, user: user.clone(), password: password.clone(), transport: *transport, audio };
-        feed.runs(self.ingest.run(rtsp::run(source, feed.hub.clone(), feed.clone())));
+        let session = rtsp::run(source, feed.hub.clone(), feed.clone());
+        feed.runs(self.ingest.run(session, only_recorded));
     }
 }
 
