@@ -13,12 +13,12 @@ export function sampler() {
   const paint = surface.getContext('2d', { willReadFrequently: true });
 
   /** The moment, milliseconds since 1970; null where the check does not fit. A tile paints as large as it is seen: which width
-   * was sent is found once and kept in `of`. */
+   * was sent is kept in `of`, and looked for again when it does not fit. */
   function read(picture, of) {
     const width = picture.videoWidth ?? picture.width;
     const height = picture.videoHeight ?? picture.height;
     if (!height) return null;
-    for (const sent of of.sent ? [of.sent] : WIDTHS) {
+    for (const sent of of.sent ? [of.sent, ...WIDTHS] : WIDTHS) {
       const moment = readAs(picture, height, width / sent);
       if (moment) of.sent = sent;
       if (moment) return moment;

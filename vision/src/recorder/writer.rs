@@ -19,7 +19,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
-/// Length after which a part is written, on the pictures' clock and on ours: with one frame and a beat more, below half a second.
+/// Length after which a part is written, on the pictures' clock and on ours: with one frame more, and the beats of who reads and
+/// who writes, below half a second.
 pub const PART: Duration = Duration::from_millis(320);
 /// What can wait is taken together so often.
 const BEAT: Duration = Duration::from_millis(50);
