@@ -34,8 +34,9 @@ impl Watchers {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 
-    fn are_there(&self) -> bool {
-        self.0.load(Ordering::Relaxed) > 0
+    /// How long packets wait for each other.
+    fn pause(&self) -> Option<Duration> {
+        (self.0.load(Ordering::Relaxed) == 0).then_some(BEAT)
     }
 }
 
@@ -78,11 +79,7 @@ impl Reader {
     fn start(name: &str, watchers: Option<Watchers>) -> io::Result<Self> {
         let mut builder = Builder::new_current_thread();
         if let Some(watchers) = watchers {
-            builder.on_thread_park(move || {
-                if !watchers.are_there() {
-                    std::thread::sleep(BEAT);
-                }
-            });
+            builder.on_thread_park(move || watchers.pause().into_iter().for_each(std::thread::sleep));
         }
         let runtime = builder.enable_all().build()?;
         let handle = runtime.handle().clone();
@@ -101,43 +98,21 @@ impl Reader {
 mod tests {
     use super::*;
     use crate::hub::Hub;
-    use std::time::Instant;
     use tokio::sync::mpsc;
 
-    /// How long words and their answers take, one after the other.
-    async fn answers(ingest: &Ingest, only_recorded: bool) -> Vec<Duration> {
-        let (say, mut said) = mpsc::channel(1);
-        let (answer, mut answers) = mpsc::channel(1);
-        let stream = async move {
-            while let Some(word) = said.recv().await {
-                let _ = answer.send(word).await;
-            }
-        };
-        ingest.run(stream, only_recorded);
-        let mut took = Vec::new();
-        // Before the first ones the thread may have been idle.
-        for word in 0..22 {
-            let began = Instant::now();
-            say.send(word).await.unwrap();
-            assert_eq!(answers.recv().await, Some(word));
-            took.push(began.elapsed());
-        }
-        took.split_off(2)
-    }
-
-    #[tokio::test]
-    async fn what_is_only_recorded_is_read_on_a_beat_unless_somebody_watches() {
-        let ingest = Ingest::start().unwrap();
-        let waits = async || answers(&ingest, true).await.iter().sum::<Duration>() >= BEAT * 10;
-        let is_prompt = async |only_recorded| answers(&ingest, only_recorded).await.iter().any(|took| *took < BEAT / 4);
-        assert!(waits().await && is_prompt(false).await);
-        let hub = Arc::new(Hub::told(ingest.watchers()));
-        let viewers = (hub.watch(), hub.watch());
-        assert!(is_prompt(true).await);
-        drop(viewers.0);
-        assert!(is_prompt(true).await);
-        drop(viewers.1);
-        assert!(waits().await);
+    #[test]
+    fn packets_wait_while_nobody_watches_one_of_the_streams() {
+        let watchers = Watchers::default();
+        let hubs = [Hub::told(watchers.clone()), Hub::told(watchers.clone())].map(Arc::new);
+        assert_eq!(watchers.pause(), Some(BEAT));
+        let viewers = (hubs[0].watch(), hubs[1].watch(), hubs[1].watch());
+        drop((viewers.0, viewers.1));
+        assert_eq!(watchers.pause(), None);
+        drop(viewers.2);
+        assert_eq!(watchers.pause(), Some(BEAT));
+        hubs[0].close();
+        drop(hubs[0].watch());
+        assert_eq!(watchers.pause(), Some(BEAT));
     }
 
     #[tokio::test]
