@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  looked at, or small for tiles ──▶ "cameras"     each packet as it comes
-//!  only recorded                 ──▶ "recorded"    the same while somebody watches one of them, else all together every beat
+//!  only recorded, over TCP       ──▶ "recorded"    the same while somebody watches one of them, else all together every beat
 //! ```
 //! Sessions hand over by reference and never wait for another's work. On the threads of all tasks each packet woke one, and that
 //! one a second to look for more work; what waits in a socket for a beat costs nothing.

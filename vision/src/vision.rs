@@ -127,6 +127,13 @@ impl CameraConfig {
             challenge: false,
         }
     }
+
+    /// Whether pictures of the main stream may wait in its socket while nobody watches: it is not looked at, and over TCP,
+    /// where nothing is lost by waiting. A socket of datagrams overflows with one large key frame.
+    fn main_waits(&self) -> bool {
+        let looked_at = self.sub.is_none() && !self.roles.is_empty();
+        !looked_at && self.transport == Transport::Tcp
+    }
 }
 
 impl std::fmt::Debug for CameraConfig {
@@ -333,7 +340,7 @@ impl Vision {
             move |source| VisionError::io(what, source)
         };
         let analysed = !config.roles.is_empty();
-        let only_recorded = config.sub.is_some() || !analysed;
+        let only_recorded = config.main_waits();
         let watchers = if only_recorded { inner.ingest.watchers() } else { Watchers::default() };
         let feed = |which, hub| Feed::new(which, &config.key, hub, inner.sink.clone(), inner.problems.clone());
         let mut main = feed(Which::Main, Hub::told(watchers));
@@ -629,5 +636,21 @@ impl Camera {
 
     fn problems(&self) -> BTreeMap<&'static str, u64> {
         self.main.problems.of(&self.config.key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_main_stream_waits_unless_it_is_looked_at_or_comes_in_datagrams() {
+        let url = |path: &str| Url::parse(&format!("rtsp://camera/{path}")).unwrap();
+        let camera = CameraConfig::new("yard".parse().unwrap(), url("main"));
+        assert!(camera.main_waits());
+        assert!(!CameraConfig { transport: Transport::Udp, ..camera.clone() }.main_waits());
+        let looked_at = CameraConfig { roles: vec![Role::Plates], ..camera };
+        assert!(!looked_at.main_waits());
+        assert!(CameraConfig { sub: Some(url("sub")), ..looked_at }.main_waits());
     }
 }

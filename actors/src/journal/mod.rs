@@ -176,6 +176,7 @@ struct Inner {
     addresses: Arc<Addresses>,
     queue: Mutex<Queue>,
     work: Notify,
+    /// Ends the writer where it stands.
     cut: Notify,
     /// Entries, counted from the start, that the database has.
     stored: watch::Sender<u64>,

@@ -55,13 +55,13 @@ impl Journal {
     pub(crate) fn start(self) -> Result<JoinHandle<()>, JournalError> {
         let tellers = Handle::current();
         let (alive, gone) = oneshot::channel::<()>();
-        let (ended, mut end) = oneshot::channel();
-        let inner = self.0.clone();
+        let (ended, end) = oneshot::channel();
         let runtime = Builder::new_current_thread().enable_all().build().map_err(JournalError::Thread)?;
         let work = move || {
             let writing = async {
                 tokio::select! {
                     () = self.run(tellers) => {}
+                    () = self.0.cut.notified() => {}
                     _ = gone => {}
                 }
                 if let Some(own) = self.0.own_pool.get() {
@@ -74,14 +74,8 @@ impl Journal {
         };
         std::thread::Builder::new().name("journal".into()).spawn(work).map_err(JournalError::Thread)?;
         Ok(tokio::spawn(async move {
-            let ended = tokio::select! {
-                ended = &mut end => ended,
-                () = inner.cut.notified() => {
-                    drop(alive);
-                    end.await
-                }
-            };
-            if let Ok(Err(panic)) = ended {
+            let _alive = alive;
+            if let Ok(Err(panic)) = end.await {
                 std::panic::resume_unwind(panic);
             }
         }))
