@@ -1,7 +1,7 @@
 //! Serves the six virtual cameras of the demo over RTSP, and plays them when asked.
 //!
 //! ```text
-//! cargo run -p gatehouse-adapters --example virtual_camera -- [port] [faces folder] [clip.mp4]
+//! cargo run -p gatehouse-simcam --example virtual_camera -- [port] [faces folder] [clip.mp4]
 //! ```
 //! User `viewer`, password `viewer`. Lines on standard input are cues: `car 粤B12345`, `green 粤BD12345`, `leave`, `open`,
 //! `close`, `depart 粤B12345`,

@@ -32,6 +32,9 @@ use tracing::debug;
 const WRITE_PATIENCE: Duration = Duration::from_secs(10);
 /// A connection that plays nothing and asks nothing is closed after this.
 const IDLE_PATIENCE: Duration = Duration::from_secs(30);
+/// How long, and how many bytes, a client that was given its last answer may take to leave.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
+const UNREAD_MAX: u64 = 64 * 1024;
 /// What `Session: …;timeout=` announces, in seconds; a UDP client must be heard of within one and a half of it.
 const SESSION_TIMEOUT_S: u64 = 60;
 /// A sender report goes out with the first picture and then this often.
@@ -114,7 +117,7 @@ pub(super) async fn serve(mut stream: TcpStream, peer: SocketAddr, shared: &Shar
                 }
                 heard = Instant::now();
                 if !client.take_all(&mut input, &mut writer).await? {
-                    return Ok(());
+                    return close(stream).await;
                 }
             }
             media = next_media(playing) => match media {
@@ -129,6 +132,15 @@ pub(super) async fn serve(mut stream: TcpStream, peer: SocketAddr, shared: &Shar
             }
         }
     }
+}
+
+/// Closes a connection that was given its last answer. What still comes is read and thrown away for a while: closing over
+/// unread bytes resets the connection, and then the answer may be lost with it.
+pub(super) async fn close(mut stream: TcpStream) -> io::Result<()> {
+    stream.shutdown().await?;
+    let (mut unread, mut nowhere) = (stream.take(UNREAD_MAX), tokio::io::sink());
+    let left = tokio::time::timeout(CLOSE_PATIENCE, tokio::io::copy(&mut unread, &mut nowhere)).await;
+    left.map_or(Ok(()), |read| read.map(drop))
 }
 
 type Playing<'a> = (&'a mut Option<Listener>, &'a mut Option<mpsc::Receiver<Arc<SoundFrame>>>);

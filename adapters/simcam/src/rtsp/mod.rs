@@ -175,7 +175,10 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, stop: CancellationTo
 
 async fn refuse(mut stream: TcpStream) {
     let answer = message::Response::new(503, None).header("Retry-After", 5).encode();
-    let _ = tokio::time::timeout(std::time::Duration::from_secs(1), stream.write_all(&answer)).await;
+    let written = tokio::time::timeout(std::time::Duration::from_secs(1), stream.write_all(&answer)).await;
+    if matches!(written, Ok(Ok(()))) {
+        let _ = client::close(stream).await;
+    }
 }
 
 #[cfg(test)]

@@ -252,6 +252,16 @@ async fn garbage_closes_that_connection_only() {
 }
 
 #[tokio::test]
+async fn who_sends_more_than_is_read_still_gets_the_last_answer_and_an_end() {
+    let (server, _source) = site().await;
+    let mut bad = Raw::connect(&server).await;
+    bad.stream.write_all(&[b"not rtsp\r\n\r\n".as_slice(), &[0; 32 * 1024]].concat()).await.expect("written");
+    let mut answer = String::new();
+    bad.stream.read_to_string(&mut answer).await.expect("an end, not a reset");
+    assert!(answer.starts_with("RTSP/1.0 400 "), "{answer}");
+}
+
+#[tokio::test]
 async fn clients_are_bounded() {
     let (server, _source) = site().await;
     let mut all = Vec::new();
