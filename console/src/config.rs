@@ -168,7 +168,8 @@ pub struct Metrics {
 pub struct Limits {
     /// Memory the program is meant to need at most, MB: above four fifths of it an alarm is raised.
     pub memory_mb: u32,
-    /// Live streams that may be transcoded at a time for browsers that cannot read them, each a part of a core; 0: none.
+    /// Live streams that may be transcoded at a time for browsers that cannot read them, each a part of a core, and beside them one
+    /// piece of a recording; 0: none.
     pub transcodes: u32,
 }
 

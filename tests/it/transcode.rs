@@ -8,7 +8,9 @@ use gatehouse_adapters::sim::scene::SceneKind;
 use gatehouse_tests::product::{PATIENCE, Product};
 use gatehouse_vision::decode::{Decoder, H264};
 use gatehouse_vision::{CameraConfig, Which};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
+use re_mp4::Mp4;
+use reqwest::header::CONTENT_TYPE;
 use std::time::{Duration, Instant};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -23,6 +25,29 @@ async fn an_h265_camera_is_live_recorded_and_small_in_h264_while_somebody_watche
     ensure!(status.live && status.codec.starts_with("hvc1") && status.width == 640, "{status:?}");
     let clip = watch.vision.clip(key().id(), from, to).await?;
     ensure!(clip.complete && probe(&clip.mp4, data.path())?.is_none_or(|frames| frames == clip.frames));
+
+    // Recorded: piece by piece from the beginning, small, without a hole, each picture once.
+    let (mut asked, mut shown) = (from, Vec::new());
+    while asked < to {
+        let piece = watch.vision.small_piece(key().id(), asked, to).await?;
+        ensure!(piece.is_h264() && piece.was.as_deref().is_some_and(|was| was.starts_with("hvc1")), "{}", piece.codecs);
+        ensure!(probe(&piece.mp4, data.path())?.is_none_or(|frames| frames == piece.frames));
+        let mp4 = Mp4::read_bytes(&piece.mp4)?;
+        for sample in &mp4.tracks().values().next().context("a track")?.samples {
+            shown.push(piece.from + Duration::from_micros(sample.composition_timestamp as u64 * 100 / 9));
+        }
+        let Some(next) = piece.next else { break };
+        ensure!(next > asked && next.duration_since(piece.to) < SignedDuration::from_millis(1), "{next} {}", piece.to);
+        asked = next;
+    }
+    let apart = shown.windows(2).map(|pair| pair[1].duration_since(pair[0]));
+    ensure!(
+        apart.clone().all(|apart| apart > SignedDuration::ZERO && apart < SignedDuration::from_millis(200)),
+        "{shown:?}"
+    );
+    ensure!(shown.len() as i64 >= to.duration_since(from).as_secs() * 8, "{} pictures in {from} – {to}", shown.len());
+    let told = watch.vision.transcode_figures();
+    ensure!(told.pieces > 0 && told.pictures as usize == shown.len(), "{told:?}");
 
     let figures = || watch.vision.transcode_figures();
     ensure!(figures().started == 0, "nobody watched");
@@ -99,8 +124,27 @@ async fn a_browser_that_asks_gets_it_small_and_one_more_than_the_budget_is_told_
         let mut live = admin.socket(&path(id)).await?;
         ensure!(live.next().await?["t"] == "config");
     }
+    // A recording the same: as it is, or as a browser reads it.
+    let recorded = |id: &str, small: bool| {
+        let (from, id) = (Timestamp::now() - Duration::from_secs(2), id.to_owned());
+        let to = from + Duration::from_secs(1);
+        format!("/api/cameras/{id}/playback.mp4?from={from}&to={to}&transcode={small}")
+    };
+    for (id, small, codec, was) in
+        [(&ids[0], false, "hvc1", None), (&ids[0], true, "avc1", Some("hvc1")), (&ids[2], true, "avc1", None)]
+    {
+        let piece = admin.fetch(&recorded(id, small)).await?;
+        let header = |name: &str| piece.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let told = header(CONTENT_TYPE.as_str()).unwrap_or_default();
+        ensure!(told.starts_with(&format!("video/mp4; codecs=\"{codec}")), "{told}");
+        ensure!(header("gatehouse-transcoded").as_deref().map(|was| &was[..4]) == was, "{:?}", piece.headers());
+    }
     let metrics = admin.fetch("/metrics").await?.text().await?;
-    for line in ["gatehouse_transcodes{kind=\"running\"} 1", "gatehouse_transcodes_refused_total 1"] {
+    for line in [
+        "gatehouse_transcodes{kind=\"running\"} 1",
+        "gatehouse_transcodes_refused_total 1",
+        "gatehouse_transcoded_pieces_total 1",
+    ] {
         ensure!(metrics.lines().any(|told| told == line), "{line} in {metrics}");
     }
     drop(small);

@@ -12,6 +12,8 @@ mod h265;
 pub use ffmpeg::Ffmpeg;
 pub use h264::H264;
 pub use h265::H265;
+#[cfg(test)]
+pub(crate) use h265::tests::film;
 
 use crate::frame::{Frame, FrameError};
 use crate::hub::AccessUnit;

@@ -15,7 +15,7 @@ use crate::recognizer::Recognizer;
 use crate::recorder::{Clip, ClipError, DiskStatus, Keep, LocalDisk, OnError, Piece, Recorder, Retention};
 use crate::rtsp::{self, Source, Transport};
 use crate::snapshot::{self, SnapshotError};
-use crate::transcode::{Lane, TranscodeError, TranscodeFigures, Transcodes};
+use crate::transcode::{self, Lane, SmallPieceError, TranscodeError, TranscodeFigures, Transcodes};
 use bytes::Bytes;
 use gatehouse_core::id::{DeviceId, DeviceKey, PersonId, PictureId};
 use gatehouse_core::recognition::region::Region;
@@ -428,6 +428,13 @@ impl Vision {
     pub async fn piece(&self, id: DeviceId, from: Timestamp, to: Timestamp) -> Result<Piece, ClipError> {
         let key = self.key(id).ok_or(ClipError::UnknownCamera)?;
         self.inner.recorder.piece(&key, from, to).await
+    }
+
+    /// The same for a browser that reads nothing but H.264: what is recorded otherwise comes small, and at most
+    /// [`transcode::LONGEST`] of it.
+    pub async fn small_piece(&self, id: DeviceId, from: Timestamp, to: Timestamp) -> Result<Piece, SmallPieceError> {
+        let to = to.min(from.saturating_add(transcode::LONGEST).unwrap_or(to));
+        self.inner.transcodes.recorded((id, from, to), self.piece(id, from, to)).await
     }
 
     /// When something of a camera is recorded within a span; holes of up to `hole` count as none. `None`: no such camera.

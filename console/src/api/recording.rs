@@ -19,6 +19,7 @@ use gatehouse_actors::views::Mark;
 use gatehouse_core::id::DeviceId;
 use gatehouse_vision::Vision;
 use gatehouse_vision::recorder::ClipError;
+use gatehouse_vision::transcode::SmallPieceError;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -52,6 +53,19 @@ pub struct Query {
     pub from: String,
     /// End, RFC 3339.
     pub to: String,
+}
+
+/// Which piece, and for whom.
+#[derive(Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default)]
+pub struct PieceQuery {
+    /// Beginning, RFC 3339.
+    pub from: String,
+    /// End, RFC 3339.
+    pub to: String,
+    /// Whether the browser reads nothing but H.264.
+    pub transcode: bool,
 }
 
 /// A stretch of time.
@@ -119,16 +133,23 @@ pub async fn show(
 /// A piece to play: whole groups of pictures as fragmented MP4, untouched, from the key frame at or before `from`.
 ///
 /// `to` is at most a minute later. The headers `gatehouse-from` and `gatehouse-to` tell its time, `gatehouse-next` where to ask on.
-#[utoipa::path(get, path = "/api/cameras/{id}/playback.mp4", params(("id" = uuid::Uuid, Path), Query),
+/// With `transcode=true` what is not H.264 comes small, as H.264 and some seconds at a time; `gatehouse-transcoded` tells what it was.
+#[utoipa::path(get, path = "/api/cameras/{id}/playback.mp4", params(("id" = uuid::Uuid, Path), PieceQuery),
     responses((status = 200, content_type = "video/mp4")))]
 pub async fn playback(
     State(app): State<Arc<App>>,
     At(camera): At<DeviceId>,
-    Ask(query): Ask<Query>,
+    Ask(query): Ask<PieceQuery>,
 ) -> Result<Response, ApiError> {
     let vision = known(&app, camera)?;
-    let (from, to) = span(&query, PIECE, None)?;
-    let piece = vision.piece(camera, from, to).await.map_err(|error| refused(error, "there"))?;
+    let (from, to) = span(&Query { from: query.from, to: query.to }, PIECE, None)?;
+    let piece = match query.transcode {
+        false => vision.piece(camera, from, to).await.map_err(|error| refused(error, "there"))?,
+        true => vision.small_piece(camera, from, to).await.map_err(|error| match error {
+            SmallPieceError::Clip(error) => refused(error, "there"),
+            SmallPieceError::Transcode(error) => ApiError::unavailable("not_transcoded", error.to_string()),
+        })?,
+    };
     let mut response = piece.mp4.into_response();
     let out = response.headers_mut();
     put(out, header::CONTENT_TYPE, &format!("video/mp4; codecs=\"{}\"", piece.codecs));
@@ -138,6 +159,9 @@ pub async fn playback(
     put(out, FRAMES, &piece.frames.to_string());
     if let Some(next) = piece.next {
         put(out, NEXT, &next.to_string());
+    }
+    if let Some(was) = piece.was {
+        put(out, TRANSCODED, &was);
     }
     Ok(response)
 }
@@ -190,6 +214,8 @@ pub(crate) const FROM: HeaderName = HeaderName::from_static("gatehouse-from");
 pub(crate) const TO: HeaderName = HeaderName::from_static("gatehouse-to");
 const NEXT: HeaderName = HeaderName::from_static("gatehouse-next");
 const FRAMES: HeaderName = HeaderName::from_static("gatehouse-frames");
+/// The codec that a piece was transcoded from.
+const TRANSCODED: HeaderName = HeaderName::from_static("gatehouse-transcoded");
 /// Whether the whole span is there.
 pub(crate) const COMPLETE: HeaderName = HeaderName::from_static("gatehouse-complete");
 const SHA256: HeaderName = HeaderName::from_static("gatehouse-sha256");

@@ -240,6 +240,8 @@ fn video(page: &mut Page, app: &App) {
         .put(&[], transcodes.busy_s);
     page.family("gatehouse_transcoded_pictures_total", Kind::Counter, "Pictures decoded, made small and encoded")
         .put(&[], transcodes.pictures as f64);
+    page.family("gatehouse_transcoded_pieces_total", Kind::Counter, "Pieces of recording transcoded to be played")
+        .put(&[], transcodes.pieces as f64);
     let mut frames = page.family("gatehouse_recognition_frames_total", Kind::Counter, "Frames for recognition by fate");
     frames.put(&[("fate", "looked_at")], figures.frames as f64);
     frames.put(&[("fate", "dropped")], figures.dropped as f64);

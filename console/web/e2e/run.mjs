@@ -1,9 +1,13 @@
 // The browser stories: a person at the console, told by what the screen shows.
 // Against the real binary: GATEHOUSE_BIN=… node e2e/run.mjs [name …]; without it, against the mock.
 import assert from 'node:assert/strict';
+import { fileURLToPath } from 'node:url';
 import { axeAll } from './axe.mjs';
 import { faces } from './faces.mjs';
 import { call, open, play, signIn, startBrowser, startLine, startServer, until } from './lib.mjs';
+
+/** A film that this browser does not know how to decode. */
+const H265 = fileURLToPath(new URL('../../../adapters/simcam/src/rtsp/testdata/film_h265.mp4', import.meta.url));
 
 /** What a tile shows in its middle, as the bytes of a picture: different bytes, different picture. */
 async function middle(page, tile) {
@@ -514,6 +518,50 @@ const stories = {
     const edge = await at();
     await until('and goes on', async () => (await at()) > edge + 2_000, 10_000);
     await ready();
+  },
+
+  async 'replay: what this browser cannot read comes small from the server, and so does an alarm’s clip'({ page, server }) {
+    if (server.mock) return;
+    const withCamera = async () => (await openAlarms(page)).find((a) => a.cameras.length);
+    if (!(await withCamera())) for (const story of ['door_forced', 'intrusion', 'leak']) await play(page, story);
+    const alarm = await until('an alarm with a camera', withCamera, 60_000);
+    const [camera] = alarm.cameras;
+    const { last } = await until('ten seconds are recorded', async () => {
+      const r = await call(page, 'GET', `/api/cameras/${camera}/recording`);
+      const s = r.stretches.at(-1);
+      return s && Date.parse(s.to) - Date.parse(s.from) > 12_000 && r;
+    }, 60_000);
+    // What is recorded pretends to be H.265, and an alarm's file is: this browser plays neither.
+    await page.route('**/playback.mp4?*', async (route) => {
+      const answer = await route.fetch();
+      const headers = answer.headers();
+      if (route.request().url().includes('transcode=true')) headers['gatehouse-transcoded'] = 'hvc1.1.6.L93.90';
+      else headers['content-type'] = 'video/mp4; codecs="hvc1.1.6.L93.90"';
+      await route.fulfill({ response: answer, headers });
+    });
+    await page.route('**/api/clips/*', (route) => route.fulfill({ path: H265, contentType: 'video/mp4' }));
+
+    await open(page, '#/desk');
+    await open(page, `#/replay?camera=${camera}&at=${new Date(Date.parse(last) - 9_000).toISOString()}`);
+    await page.waitForSelector(`[data-replay="${camera}"][data-state=ready]`, { timeout: 20_000 });
+    const said = page.locator(`[data-replay="${camera}"] [data-said=transcoded]`);
+    assert.match((await said.getAttribute('title')) ?? '', /H\.265/);
+    const at = async () => Number(await page.locator('[data-at]').first().getAttribute('data-at'));
+    const from = await at();
+    await page.locator('main#main').focus();
+    await page.keyboard.press(' ');
+    await until('it plays', async () => (await at()) > from + 3_000, 15_000);
+
+    await open(page, `#/desk?alarm=${alarm.id}&queue=all`);
+    const figure = page.locator('figure:not(.bare)').filter({ has: page.locator('video[data-clip]') }).first();
+    await figure.locator('[data-said=transcoded]').waitFor({ timeout: 15_000 });
+    const video = figure.locator('video');
+    await until('the clip plays', () => video.evaluate((v) => {
+      if (v.paused) void v.play().catch(() => {});
+      return v.videoWidth > 0 && v.duration > 9 && v.currentTime > 1;
+    }), 20_000);
+    await page.unroute('**/playback.mp4?*');
+    await page.unroute('**/api/clips/*');
   },
 
   async 'keyboard: J chooses an alarm, S shelves it with a reason, U takes it back'({ page, server }) {

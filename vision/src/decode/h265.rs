@@ -129,7 +129,7 @@ pub fn parameter_sets(hvcc: &[u8]) -> Option<Vec<&[u8]>> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::decode::tests::unit;
     use crate::recorder::fmp4::tests::config;
@@ -139,7 +139,8 @@ mod tests {
     /// Two seconds of a moving test card, 96 × 64 at 10 fps, x265, a key frame a second.
     const FILM: &[u8] = include_bytes!("../recorder/testdata/testsrc_96x64_h265.mp4");
 
-    fn film() -> (Arc<StreamConfig>, Vec<(Vec<u8>, bool)>) {
+    /// Its parameters, and its pictures with whether they are key frames.
+    pub(crate) fn film() -> (Arc<StreamConfig>, Vec<(Vec<u8>, bool)>) {
         let at = FILM.windows(4).position(|word| word == b"hvcC").unwrap();
         let size = u32::from_be_bytes(FILM[at - 4..at].try_into().unwrap()) as usize;
         let description = Bytes::from_static(&FILM[at + 4..at - 4 + size]);

@@ -131,6 +131,19 @@ pub fn sample_entry(config: &StreamConfig) -> Result<Codec, Mp4Error> {
     }
 }
 
+/// The stream of a sample entry: the other way round.
+pub fn stream_config(codec: &Codec) -> Result<StreamConfig, Mp4Error> {
+    let mut description = Vec::new();
+    match codec {
+        Codec::Avc1(entry) => entry.avcc.encode_body(&mut description)?,
+        Codec::Hvc1(entry) => entry.hvcc.encode_body(&mut description)?,
+        _ => return Err(Mp4Error::Codec(codec_name(codec))),
+    }
+    let (width, height) = size_of(codec);
+    let codec = codec_name(codec);
+    Ok(StreamConfig { codec, description: description.into(), width: width.into(), height: height.into() })
+}
+
 /// Width and height of a sample entry.
 fn size_of(codec: &Codec) -> (u16, u16) {
     match codec {

@@ -35,6 +35,8 @@ pub struct Piece {
     pub mp4: Bytes,
     /// RFC 6381 names of its codecs, as a media type's parameter lists them: the picture's, and the sound's where there is any.
     pub codecs: String,
+    /// The picture's codec in the recording, where this piece was transcoded.
+    pub was: Option<String>,
     /// When its first picture was taken: zero on the file's clock.
     pub from: Timestamp,
     /// When its last picture ends.
@@ -43,6 +45,13 @@ pub struct Piece {
     pub frames: usize,
     /// Where what follows begins; `None` when nothing later is recorded yet.
     pub next: Option<Timestamp>,
+}
+
+impl Piece {
+    /// Whether its pictures are H.264, the one codec that every browser reads.
+    pub fn is_h264(&self) -> bool {
+        self.codecs.starts_with("avc1") || self.codecs.starts_with("avc3")
+    }
 }
 
 /// The pictures of a piece, and what comes after.
@@ -93,6 +102,7 @@ pub fn cut(segments: &[Segment], later: Option<i64>, span: &Span) -> Result<Piec
             .chain(audio.as_ref().map(fmp4::audio_name))
             .collect::<Vec<_>>()
             .join(","),
+        was: None,
         from: at(begins),
         to: at(ends),
         frames,
@@ -149,19 +159,29 @@ impl Gathered {
         let (pictures, heard) =
             (Media::read(self.pictures, &self.files)?, Media::read(heard.unwrap_or_default(), &self.files)?);
         let (pictures, heard) = (pictures.samples(base, ends), heard.samples(base, ends));
-        let mut out = fmp4::init_of(codec, audio)?;
-        out.reserve(pictures.iter().chain(&heard).map(|sample| sample.data.len() + 20).sum::<usize>() + 1024);
-        let (mut rest, mut sequence) = (heard.as_slice(), 0);
-        for (n, run) in pictures.chunks(PART).enumerate() {
-            let next = pictures.get((n + 1) * PART).map_or(u64::MAX, |next| next.dts);
-            let meanwhile = rest.iter().take_while(|sample| sample.dts < next).count();
-            let (now, later) = rest.split_at(meanwhile);
-            rest = later;
-            sequence += 1;
-            out.extend(fmp4::part(sequence, run, now));
-        }
-        Ok(out)
+        Ok(lay_out(codec, audio, &pictures, &heard)?)
     }
+}
+
+/// The file of a piece: parts of pictures, each with what is heard meanwhile. Times count from the first picture.
+pub(crate) fn lay_out(
+    codec: Codec,
+    audio: Option<Codec>,
+    pictures: &[Sample<'_>],
+    heard: &[Sample<'_>],
+) -> Result<Vec<u8>, fmp4::Mp4Error> {
+    let mut out = fmp4::init_of(codec, audio)?;
+    out.reserve(pictures.iter().chain(heard).map(|sample| sample.data.len() + 20).sum::<usize>() + 1024);
+    let (mut rest, mut sequence) = (heard, 0);
+    for (n, run) in pictures.chunks(PART).enumerate() {
+        let next = pictures.get((n + 1) * PART).map_or(u64::MAX, |next| next.dts);
+        let meanwhile = rest.iter().take_while(|sample| sample.dts < next).count();
+        let (now, later) = rest.split_at(meanwhile);
+        rest = later;
+        sequence += 1;
+        out.extend(fmp4::part(sequence, run, now));
+    }
+    Ok(out)
 }
 
 /// Units with their bytes.

@@ -19,6 +19,8 @@ export interface RecordedPiece {
   from: number;
   to: number;
   next: number | null;
+  /** RFC 6381 name of what is recorded, where the server made it small; empty where this is the recording itself. */
+  was: string;
 }
 /** An exact cut, with what the server says of it. */
 export interface Export {
@@ -211,12 +213,15 @@ export const api = {
   recording: {
     get: (camera: string, from: number, to: number, signal?: AbortSignal) =>
       http.get<Recording>(query(`/api/cameras/${part(camera)}/recording`, { from: rfc3339(from), to: rfc3339(to) }), signal),
-    piece: async (camera: string, from: number, to: number, signal: AbortSignal): Promise<RecordedPiece> => {
-      const { data, headers } = await bytes(query(`/api/cameras/${part(camera)}/playback.mp4`, { from: rfc3339(from), to: rfc3339(to) }), signal);
+    /** `small`: whatever is no H.264 comes small and as H.264. */
+    piece: async (camera: string, from: number, to: number, signal: AbortSignal, small = false): Promise<RecordedPiece> => {
+      const asked = { from: rfc3339(from), to: rfc3339(to), transcode: small ? 'true' : '' };
+      const { data, headers } = await bytes(query(`/api/cameras/${part(camera)}/playback.mp4`, asked), signal);
       const at = (name: string) => momentOf(headers.get(name) ?? '');
       const next = at('gatehouse-next');
       const codec = /codecs="([^"]+)"/.exec(headers.get('content-type') ?? '')?.[1] ?? '';
-      return { data: await data.arrayBuffer(), codec, from: at('gatehouse-from'), to: at('gatehouse-to'), next: Number.isNaN(next) ? null : next };
+      const was = headers.get('gatehouse-transcoded') ?? '';
+      return { data: await data.arrayBuffer(), codec, from: at('gatehouse-from'), to: at('gatehouse-to'), next: Number.isNaN(next) ? null : next, was };
     },
     export: async (camera: string, from: number, to: number, signal: AbortSignal, progress: (got: number, of: number) => void): Promise<Export> => {
       const { data, headers } = await bytes(query(`/api/cameras/${part(camera)}/export.mp4`, { from: rfc3339(from), to: rfc3339(to) }), signal, progress);

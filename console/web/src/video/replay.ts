@@ -4,7 +4,12 @@ import { Coverage, pieceOf } from './coverage';
 import type { RecordedPiece } from '../api';
 
 export type ReplayState = 'loading' | 'ready' | 'gap' | 'failed' | 'undecodable';
-type Fetcher = (from: number, to: number, signal: AbortSignal) => Promise<RecordedPiece>;
+/** Gives a piece; `small`: as H.264, where it is recorded as something else. */
+export type Fetcher = (from: number, to: number, signal: AbortSignal, small: boolean) => Promise<RecordedPiece>;
+
+/** Whether this browser reads a piece's codecs. */
+export const isReadable = (codec: string): boolean =>
+  typeof MediaSource !== 'undefined' && MediaSource.isTypeSupported(`video/mp4; codecs="${codec}"`);
 
 /** The first piece after a seek: one group of pictures, as soon as possible. */
 const FIRST_MS = 400;
@@ -29,6 +34,12 @@ export class ReplayPlayer {
   seekMs = -1;
   /** Whether the recording has sound where the clock is; it is heard once the page lets it. */
   audible = false;
+  /** The codec of the newest piece; where the server made it small, that of the recording. */
+  codec = '';
+  /** Whether the newest piece was made small by the server. */
+  transcoded = false;
+  /** Whether the server is asked for small ones: this browser does not read what is recorded. */
+  private small = false;
   readonly coverage = new Coverage();
   private media: MediaSource | null = null;
   private buffer: SourceBuffer | null = null;
@@ -92,7 +103,7 @@ export class ReplayPlayer {
 
   /** Fetches what lies before a moment, so that one can step back into it. */
   before(at: number): Promise<boolean> {
-    this.earlier ??= this.fetch(at - 20, at - 10, this.closed.signal)
+    this.earlier ??= this.fetch(at - 20, at - 10, this.closed.signal, this.small)
       .then(
         (piece) => (this.take(piece, at - 20), true),
         () => false,
@@ -123,7 +134,7 @@ export class ReplayPlayer {
     const done = () => {
       if (this.asking === asking) this.asking = null;
     };
-    this.fetch(from, to, asking.stop.signal).then(
+    this.fetch(from, to, asking.stop.signal, this.small).then(
       (piece) => {
         done();
         this.take(piece, from);
@@ -145,8 +156,12 @@ export class ReplayPlayer {
 
   private take(piece: RecordedPiece, asked: number): void {
     const mime = `video/mp4; codecs="${piece.codec}"`;
-    if (typeof MediaSource === 'undefined' || !MediaSource.isTypeSupported(mime)) {
-      this.state = 'undecodable';
+    this.codec = piece.was || piece.codec;
+    this.transcoded = piece.was !== '';
+    if (!isReadable(piece.codec)) {
+      // Asked for again, as what this browser reads; when that is of no use either, nothing is.
+      this.state = this.small ? 'undecodable' : 'loading';
+      this.small = true;
       return;
     }
     if (piece.from - asked > 1) this.coverage.gap(asked, piece.from);
