@@ -27,6 +27,9 @@ const ROOM_MS = 7 * 86_400_000;
 const AGAIN_MS = 2_000;
 const EDGE_AGAIN_MS = 600;
 
+/** Whether pictures are H.264, the one codec that every browser reads. */
+export const isH264 = (codec: string): boolean => codec.startsWith('avc');
+
 export class ReplayPlayer {
   state: ReplayState = 'loading';
   problem: unknown = null;
@@ -242,7 +245,12 @@ export class ReplayPlayer {
   private show(at: number, playing: boolean, rate: number, now: number): boolean {
     const { video } = this;
     if (video.error) {
-      this.state = 'undecodable';
+      // A browser may know a codec and not this camera's use of it.
+      if (!this.small && !isH264(this.codec)) {
+        this.small = true;
+        this.coverage.clear();
+        this.release();
+      } else this.state = 'undecodable';
       return false;
     }
     const target = (at - this.base) / 1000;
