@@ -19,7 +19,7 @@ use gatehouse_actors::views::Mark;
 use gatehouse_core::id::DeviceId;
 use gatehouse_vision::Vision;
 use gatehouse_vision::recorder::ClipError;
-use gatehouse_vision::transcode::SmallPieceError;
+use gatehouse_vision::transcode::{SmallPieceError, TranscodeError};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -147,6 +147,9 @@ pub async fn playback(
         false => vision.piece(camera, from, to).await.map_err(|error| refused(error, "there"))?,
         true => vision.small_piece(camera, from, to).await.map_err(|error| match error {
             SmallPieceError::Clip(error) => refused(error, "there"),
+            SmallPieceError::Transcode(error @ TranscodeError::Undecodable) => {
+                ApiError::unavailable("not_decodable", error.to_string()).remedy("export it and play it elsewhere")
+            }
             SmallPieceError::Transcode(error) => ApiError::unavailable("not_transcoded", error.to_string()),
         })?,
     };
