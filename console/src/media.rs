@@ -57,7 +57,9 @@ pub async fn live(
 async fn refuse(mut socket: WebSocket, error: &TranscodeError) {
     let code = match error {
         TranscodeError::Busy(_) => "transcode_busy",
-        TranscodeError::Thread | TranscodeError::Turns | TranscodeError::Undecodable => "transcode_failed",
+        TranscodeError::Thread | TranscodeError::Turns | TranscodeError::Off | TranscodeError::Undecodable => {
+            "transcode_failed"
+        }
     };
     tracing::warn!(code, "A live picture was not transcoded: {error}");
     let said = Message::Text(serde_json::json!({ "t": "error", "code": code }).to_string().into());

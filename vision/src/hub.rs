@@ -43,6 +43,11 @@ pub struct StreamConfig {
     pub height: u32,
 }
 
+/// Whether an RFC 6381 name is that of H.264.
+pub(crate) fn is_h264(codec: &str) -> bool {
+    codec.starts_with("avc1") || codec.starts_with("avc3")
+}
+
 impl StreamConfig {
     /// The text message that opens a live socket.
     pub fn wire_json(&self) -> String {
@@ -55,7 +60,7 @@ impl StreamConfig {
 
     /// Whether the stream is H.264, the one codec that every browser reads.
     pub fn is_h264(&self) -> bool {
-        self.codec.starts_with("avc1") || self.codec.starts_with("avc3")
+        is_h264(&self.codec)
     }
 
     /// Whether the stream is H.265.

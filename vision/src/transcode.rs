@@ -48,11 +48,12 @@ pub enum TranscodeError {
     /// The system gave no thread.
     #[error("the system gives no more threads")]
     Thread,
-    /// Recordings are made small one piece after the other, and others wait; or none at all where the budget is 0.
-    #[error(
-        "other recordings are transcoded just now, or limits.transcodes is 0; try again, or export it and play it elsewhere"
-    )]
+    /// Recordings are made small one piece after the other, and others wait.
+    #[error("other recordings are transcoded just now")]
     Turns,
+    /// The budget is 0.
+    #[error("limits.transcodes is 0: nothing is transcoded")]
+    Off,
     /// None of a piece's pictures could be decoded.
     #[error("no picture of the recording can be decoded")]
     Undecodable,
@@ -180,7 +181,7 @@ impl Transcodes {
         if piece.is_h264() {
             return Ok(piece);
         }
-        let Some(turn) = turn else { return Err(TranscodeError::Turns.into()) };
+        let Some(turn) = turn else { return Err(TranscodeError::Off.into()) };
         let (given_up, counts, desk) = (Arc::new(AtomicBool::new(false)), self.counts.clone(), self.paused.clone());
         let _waits = Waits(given_up.clone());
         let asked = Asked { camera, from, to, piece };
@@ -226,9 +227,11 @@ impl Transcodes {
 struct Desk(Mutex<Vec<Paused>>);
 
 impl Desk {
+    /// The one that stands nearest before what is asked for: another may be that of another player.
     fn take(&self, asked: &Asked) -> Option<Paused> {
         let mut paused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = paused.iter().position(|paused| paused.serves(asked))?;
+        let serves = paused.iter().enumerate().filter(|(_, paused)| paused.serves(asked));
+        let (at, _) = serves.max_by_key(|(_, paused)| paused.done_us)?;
         Some(paused.remove(at))
     }
 

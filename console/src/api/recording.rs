@@ -147,10 +147,18 @@ pub async fn playback(
         false => vision.piece(camera, from, to).await.map_err(|error| refused(error, "there"))?,
         true => vision.small_piece(camera, from, to).await.map_err(|error| match error {
             SmallPieceError::Clip(error) => refused(error, "there"),
-            SmallPieceError::Transcode(error @ TranscodeError::Undecodable) => {
-                ApiError::unavailable("not_decodable", error.to_string()).remedy("export it and play it elsewhere")
+            SmallPieceError::Transcode(error) => {
+                let (code, remedy) = match error {
+                    TranscodeError::Undecodable => ("not_decodable", "export it and play it elsewhere"),
+                    TranscodeError::Off => {
+                        ("transcodes_off", "raise limits.transcodes, or export it and play it elsewhere")
+                    }
+                    TranscodeError::Turns | TranscodeError::Busy(_) | TranscodeError::Thread => {
+                        ("not_transcoded", "try again in a few seconds, or export it and play it elsewhere")
+                    }
+                };
+                ApiError::unavailable(code, error.to_string()).remedy(remedy)
             }
-            SmallPieceError::Transcode(error) => ApiError::unavailable("not_transcoded", error.to_string()),
         })?,
     };
     let mut response = piece.mp4.into_response();

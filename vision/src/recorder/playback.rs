@@ -14,6 +14,7 @@ use super::clip::ClipError;
 use super::fmp4::{self, Sample};
 use super::index::{Segment, Span};
 use super::lane::{self, Unit};
+use crate::hub::is_h264;
 use bytes::Bytes;
 use jiff::Timestamp;
 use mp4_atom::Codec;
@@ -50,7 +51,7 @@ pub struct Piece {
 impl Piece {
     /// Whether its pictures are H.264, the one codec that every browser reads.
     pub fn is_h264(&self) -> bool {
-        self.codecs.starts_with("avc1") || self.codecs.starts_with("avc3")
+        is_h264(&self.codecs)
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) struct Asked {
 pub(super) struct Paused {
     camera: DeviceId,
     /// When the picture was taken that it decoded last, µs.
-    done_us: i64,
+    pub(super) done_us: i64,
     config: Arc<StreamConfig>,
     lane: Small,
     pub(super) since: Instant,
@@ -355,6 +355,17 @@ mod tests {
     }
 
     #[test]
+    fn of_two_players_of_one_recording_each_gets_the_decoder_that_stands_before_it() {
+        let (piece, desk) = (recorded(), super::super::Desk::default());
+        for to in [600, 900] {
+            desk.put(go(&asked(&piece, 0, to), None, &Counts::default()).1);
+        }
+        let stands = |from| desk.take(&asked(&piece, from, 2_000)).map(|paused| paused.done_us);
+        let at = |ms| Some((piece.from + Duration::from_millis(ms)).as_microsecond());
+        assert_eq!([stands(1_000), stands(1_000), stands(1_000)], [at(800), at(500), None]);
+    }
+
+    #[test]
     fn what_cannot_be_decoded_is_told_and_what_nobody_waits_for_is_given_up() {
         let piece = recorded();
         let told = |asked: &Asked, given_up| {
@@ -374,7 +385,7 @@ mod tests {
         let transcodes = super::super::Transcodes::new(0);
         let span = (camera(), piece.from, piece.to);
         let refused = transcodes.recorded(span, async { Ok(piece.clone()) }).await;
-        assert!(matches!(refused, Err(SmallPieceError::Transcode(TranscodeError::Turns))));
+        assert!(matches!(refused, Err(SmallPieceError::Transcode(TranscodeError::Off))));
         let read = Piece { codecs: "avc1.42c00d".into(), ..piece };
         let left = transcodes.recorded(span, async { Ok(read.clone()) }).await.unwrap();
         assert!(left.mp4 == read.mp4 && left.was.is_none());

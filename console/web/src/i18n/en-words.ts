@@ -424,6 +424,7 @@ export const words: Record<keyof typeof zh, string> = {
   'err.clip_not_there': 'The recording is not available yet',
   'err.not_recorded': 'Nothing is recorded in that time',
   'err.not_decodable': 'Neither this browser nor the server can decode the recording; an export plays elsewhere',
+  'err.transcodes_off': 'This browser cannot decode the recording, and the server may not transcode (limits.transcodes is 0); an export plays elsewhere',
   'err.not_transcoded': 'This browser cannot decode the recording, and the server is busy transcoding others; it is tried again. An export plays elsewhere',
   'err.exports_busy': 'Another export is on its way; try again when it is done',
   'err.other': 'It did not work ({code})',

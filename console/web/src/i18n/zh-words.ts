@@ -422,6 +422,7 @@ export const words = {
   'err.clip_not_there': '录像暂时不可用',
   'err.not_recorded': '该时间段没有录像',
   'err.not_decodable': '本浏览器和服务器都不能解码该录像；可导出后用其他播放器观看',
+  'err.transcodes_off': '本浏览器不能解码该录像，而服务器不允许转码（limits.transcodes 为 0）；可导出后用其他播放器观看',
   'err.not_transcoded': '本浏览器不能解码该录像，而服务器正忙于转码其他录像，将自动重试；也可导出后用其他播放器观看',
   'err.exports_busy': '另一个导出正在进行，请稍后再试',
   'err.other': '操作失败（{code}）',

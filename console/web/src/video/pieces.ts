@@ -1,6 +1,6 @@
 // A stretch of recording in a <video>, from pieces one after the other: for a clip that this browser cannot read as a file.
 import { ApiError } from '../api/http';
-import { isReadable, type Fetcher } from './replay';
+import { isReadable, mimeOf, type Fetcher } from './replay';
 
 /** A piece, ms: the first is seen soon, and the next is there before it ends. */
 const PIECE_MS = 4_000;
@@ -45,7 +45,7 @@ export class PieceFeed {
         // A player takes as many tracks as it was begun with: where sound begins or ends, it ends.
         const others = buffer && codecs.includes(',') !== piece.codec.includes(',');
         if (piece.from >= to || others || !isReadable(piece.codec)) break;
-        const mime = `video/mp4; codecs="${piece.codec}"`;
+        const mime = mimeOf(piece.codec);
         if (!buffer) {
           zero = piece.from;
           this.began(zero);

@@ -7,9 +7,11 @@ export type ReplayState = 'loading' | 'ready' | 'gap' | 'failed' | 'undecodable'
 /** Gives a piece; `small`: as H.264, where it is recorded as something else. */
 export type Fetcher = (from: number, to: number, signal: AbortSignal, small: boolean) => Promise<RecordedPiece>;
 
+/** The media type of a piece, by its codecs. */
+export const mimeOf = (codec: string): string => `video/mp4; codecs="${codec}"`;
+
 /** Whether this browser reads a piece's codecs. */
-export const isReadable = (codec: string): boolean =>
-  typeof MediaSource !== 'undefined' && MediaSource.isTypeSupported(`video/mp4; codecs="${codec}"`);
+export const isReadable = (codec: string): boolean => typeof MediaSource !== 'undefined' && MediaSource.isTypeSupported(mimeOf(codec));
 
 /** The first piece after a seek: one group of pictures, as soon as possible. */
 const FIRST_MS = 400;
@@ -158,7 +160,7 @@ export class ReplayPlayer {
   }
 
   private take(piece: RecordedPiece, asked: number): void {
-    const mime = `video/mp4; codecs="${piece.codec}"`;
+    const mime = mimeOf(piece.codec);
     this.codec = piece.was || piece.codec;
     this.transcoded = piece.was !== '';
     if (!isReadable(piece.codec)) {
